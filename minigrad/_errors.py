@@ -1,0 +1,113 @@
+"""What the errors say: what is wrong, what was expected, what came, and what to do.
+
+`message` gives all texts of the library one form. The longer texts of the engine stand here too,
+each a function that returns the exception, so that ``autograd.py`` reads as the algorithm alone.
+"""
+
+from __future__ import annotations
+
+
+def message(where: str, problem: str, *, expect="", actual="", do="") -> str:
+    """Return ``where: problem`` followed by the lines Expect, Actual and Do that are given.
+
+    Parameters
+    ----------
+    where : str
+        The op, layer, key or file that speaks.
+    problem : str
+        What is wrong, in one sentence.
+    expect, actual, do : object
+        What was expected, what came, and what the reader can do about it.
+    """
+    lines = [f"{where}: {problem}"]
+    lines += [
+        f"  {label}: {text}"
+        for label, text in (("Expect", expect), ("Actual", actual), ("Do", do))
+        if not (isinstance(text, str) and text == "")
+    ]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------- the engine
+
+
+def static_half(op: str, half: str) -> TypeError:
+    problem = f"{half} is a staticmethod; here the node itself holds what PyTorch keeps in ctx."
+    return TypeError(
+        message(
+            op,
+            problem,
+            expect="def forward(self, x): ...  and  def backward(self, gy): ...",
+            actual=f"@staticmethod def {half}(ctx, ...)",
+            do="drop @staticmethod, call ctx self, and read self.inputs in backward",
+        )
+    )
+
+
+def changed_in_place(op: str, what: str) -> RuntimeError:
+    problem = f"{what}, whose value its backward needs, was changed in place after it was used."
+    do = "change a copy (x = x + y, or x.clone()), or call backward before the change"
+    return RuntimeError(message(op, problem, do=do))
+
+
+def wrong_number_of_gradients(node, actual: int) -> RuntimeError:
+    problem = "it returned the wrong number of gradients."
+    expect = f"{len(node.edges)}, one for each input (None where there is none)"
+    return RuntimeError(message(f"{node!r}.backward", problem, expect=expect, actual=actual))
+
+
+def misfit_gradient(node, source, gradient) -> RuntimeError:
+    actual = f"shape {tuple(gradient.shape)}" if hasattr(gradient, "array") else type(gradient)
+    place = next(i for i, other in enumerate(node.edges) if other is source)
+    problem = f"the gradient of input {place} does not fit the input."
+    expect = f"a tensor of shape {tuple(source.shape)}"
+    return RuntimeError(message(f"{node!r}.backward", problem, expect=expect, actual=actual))
+
+
+def graph_freed(node) -> RuntimeError:
+    problem = f"the graph was freed when a gradient flowed through {node!r} before."
+    do = "compute the loss again, or give retain_graph=True to the first backward"
+    return RuntimeError(message("backward", problem, do=do))
+
+
+def no_history(y) -> RuntimeError:
+    problem = "nothing that led to this tensor requires a gradient."
+    return RuntimeError(
+        message(
+            "backward",
+            problem,
+            expect="a result computed from tensors with requires_grad=True",
+            actual=f"a tensor of shape {tuple(y.shape)} without a history",
+            do="set requires_grad=True on inputs or parameters, and compute outside no_grad",
+        )
+    )
+
+
+def not_a_scalar(y) -> RuntimeError:
+    problem = "a gradient can be left out only for a result of one element."
+    return RuntimeError(
+        message(
+            "backward",
+            problem,
+            expect="a scalar loss, or a gradient of the result's shape",
+            actual=f"shape {tuple(y.shape)}",
+            do="reduce the result (loss.sum() or loss.mean()), or give the gradient",
+        )
+    )
+
+
+def misfit_start(y, gy) -> RuntimeError:
+    problem = "the gradient given does not have the result's shape."
+    return RuntimeError(message("backward", problem, expect=tuple(y.shape), actual=tuple(gy.shape)))
+
+
+def unpaired_gradients(outputs: int, gradients: int) -> RuntimeError:
+    problem = "the outputs and the gradients given do not pair up."
+    return RuntimeError(
+        message("backward", problem, expect=f"{outputs} gradients", actual=gradients)
+    )
+
+
+def unused_inputs(which: list) -> RuntimeError:
+    problem = f"inputs {which} did not lead to the outputs."
+    return RuntimeError(message("grad", problem, do="give allow_unused=True to get None for them"))

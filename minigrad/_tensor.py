@@ -1,0 +1,1096 @@
+"""`Tensor`: an array, its gradient, and the operation that made it.
+
+There is little to see here, and that is the point. A tensor holds an array (``.array``), a
+gradient once there is one (``.grad``), whether it wants one (``.requires_grad``), and the node
+that made it (``.creator``, None for a leaf). Every operator and method is one line into a
+function of ``functions/``, which applies the ops; what changes a tensor in place goes through one
+door, `Tensor._overwrite`.
+
+Read before: ``ops/elementwise.py``. Read after: ``creation.py``, then ``nn/module.py``.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from . import autograd, backend
+from ._errors import message
+from .functions import compare, elementwise, linalg, loss, reduce, shape
+from .ops.elementwise import Clone, ToDevice
+
+
+class Tensor:
+    """A tensor around an array, which it shares.
+
+    To make one from numbers use `minigrad.tensor`, which copies.
+
+    Parameters
+    ----------
+    data : array, or nested sequence of numbers
+        An array is taken as it is; numbers become an array of the default dtype.
+    requires_grad : bool
+        Whether gradients are to be computed for this tensor; floating dtypes only.
+
+    Attributes
+    ----------
+    array : numpy.ndarray or cupy.ndarray
+        The numbers. Writing into it goes unseen by the graph; write through ``.data`` instead.
+    grad : Tensor or None
+        The gradient that `backward` has added up, for leaves and where `retain_grad` asked.
+    creator : Function or None
+        The node of the graph that made this tensor (PyTorch's ``grad_fn``); None for a leaf.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_requires_grad",
+        "_version",  # a list of one count: how often this memory was changed; views share it
+        "array",
+        "creator",
+        "grad",
+        "hooks",
+    )
+    edges = ()  # a leaf, seen as a node of the graph, has no sources
+    __array_ufunc__ = None  # so that ``ndarray * tensor`` comes here, not to NumPy
+
+    def __init__(self, data, requires_grad: bool = False):
+        if not backend.is_array(data):
+            data = np.array(data, dtype=backend.get_default_dtype())
+        self.array = data
+        self.grad = self.creator = self.hooks = None
+        self._version = [0]
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # ------------------------------------------------------------------------ what it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    @property
+    def device(self) -> backend.device:
+        return backend.device_of(self.array)
+
+    @property
+    def is_cuda(self) -> bool:
+        return not isinstance(self.array, np.ndarray)
+
+    def size(self, dim: int | None = None):
+        """The shape, or one size of it."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    def numel(self) -> int:
+        """The number of entries."""
+        return self.array.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes of one entry."""
+        return self.array.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self.array.dtype.kind == "f"
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError(message("len", "a tensor without axes has no length."))
+        return len(self.array)
+
+    # --------------------------------------------------------------------- its gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are computed for this tensor."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self.creator is not None and not value:
+            raise RuntimeError(
+                message(
+                    "requires_grad",
+                    "a result of recorded operations always requires a gradient.",
+                    do="use x.detach() for a tensor outside the graph",
+                )
+            )
+        if value and self.dtype.kind != "f":
+            raise TypeError(
+                message(
+                    "requires_grad",
+                    "only floating tensors have gradients.",
+                    expect="a floating dtype",
+                    actual=self.dtype,
+                    do="x.float() or x.double() first",
+                )
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set ``requires_grad``, and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.creator is None
+
+    @property
+    def grad_fn(self) -> autograd.Function | None:
+        """PyTorch's name of ``creator``."""
+        return self.creator
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs=None,
+    ) -> None:
+        """Add this tensor's gradient to ``.grad`` of every leaf; see `autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep ``.grad`` for this tensor too, though it is no leaf."""
+        if not self._requires_grad:
+            raise RuntimeError(message("retain_grad", "the tensor requires no gradient."))
+        if self.creator is not None:
+            this = weakref.ref(self)  # the graph must not keep its own results alive
+
+            def keep(gradient):
+                tensor = this()
+                if tensor is not None:
+                    before = tensor.grad
+                    tensor.grad = gradient.clone() if before is None else before + gradient
+
+            self.register_hook(keep)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(gradient)`` when this tensor's gradient is complete in a backward.
+
+        What the hook returns, unless None, takes the gradient's place. ``handle.remove()`` on the
+        returned handle takes the hook out again.
+        """
+        if not self._requires_grad:
+            raise RuntimeError(message("register_hook", "the tensor requires no gradient."))
+        node = self.creator or self
+        if node.hooks is None:
+            node.hooks = []
+        return RemovableHandle(node.hooks, hook)
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph."""
+        result = Tensor(self.array)
+        result._version = self._version
+        return result
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory outside the graph; what is written to it changes this tensor."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(message("data", "not a tensor.", actual=type(value).__name__))
+        self.array = value.array
+        self.bump_version()
+
+    def bump_version(self) -> None:
+        """Say that the memory was changed: what was recorded with the old values is void."""
+        self._version[0] += 1
+
+    # ------------------------------------------------------------------- in and out of Python
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, for a tensor on the CPU that requires no gradient."""
+        if self._requires_grad:
+            raise RuntimeError(
+                message(
+                    "numpy",
+                    "the tensor requires a gradient, which would not follow into NumPy.",
+                    do="x.detach().numpy()",
+                )
+            )
+        if self.is_cuda:
+            raise TypeError(
+                message(
+                    "numpy", "the tensor is on a GPU.", actual=self.device, do="x.cpu().numpy()"
+                )
+            )
+        return self.array
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        array = self.numpy()
+        return np.array(array, dtype=dtype, copy=copy) if dtype is not None or copy else array
+
+    def item(self) -> int | float | bool:
+        """The number in a tensor of one element."""
+        if self.array.size != 1:
+            raise ValueError(
+                message("item", "the tensor has not one element.", actual=f"shape {self.shape}")
+            )
+        return self.array.item()
+
+    def tolist(self):
+        """The numbers in nested lists."""
+        return backend.to_numpy(self.array).tolist()
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ValueError(
+                message(
+                    "bool",
+                    "a tensor of several elements is neither true nor false.",
+                    actual=f"shape {self.shape}",
+                    do="say which with .all() or .any()",
+                )
+            )
+        return bool(self.array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError(message("index", "not an integer tensor.", actual=self.dtype))
+        return int(self.item())
+
+    def __contains__(self, value) -> bool:
+        return bool((self == value).array.any())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError(message("iter", "a tensor without axes cannot be iterated over."))
+        return iter(shape.unbind(self))
+
+    def __hash__(self) -> int:
+        return id(self)  # == compares entries, so it cannot define equality in a dict
+
+    def __repr__(self) -> str:
+        from ._repr import tensor_repr
+
+        return tensor_repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.array.size == 1 else repr(self)
+
+    def __deepcopy__(self, memo) -> Tensor:
+        if self.creator is not None:
+            raise RuntimeError(
+                message("deepcopy", "the tensor is part of a graph.", do="copy x.detach() instead")
+            )
+        result = type(self).__new__(type(self))
+        memo[id(self)] = result
+        result.array, result.creator, result.hooks = self.array.copy(), None, None
+        result.grad = copy.deepcopy(self.grad, memo)
+        result._version, result._requires_grad = [0], self._requires_grad
+        return result
+
+    # -------------------------------------------------------------- other dtypes and devices
+
+    def to(self, *args, dtype=None, device=None, non_blocking=False, copy=False) -> Tensor:
+        """The tensor with another dtype, on another device, or both; itself if nothing changes.
+
+        Takes a dtype, a device, both (device first), or another tensor to be like.
+        """
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
+            elif isinstance(arg, backend.device) or (isinstance(arg, str) and arg[:3] in _DEVICES):
+                device = arg
+            elif arg is not None and not isinstance(arg, bool):
+                dtype = arg
+        result = self
+        if dtype is not None and np.dtype(dtype) != self.dtype:
+            result = elementwise.cast(result, dtype)
+        if device is not None:
+            device = device if isinstance(device, backend.device) else backend.device(device)
+            if device.type == "cuda" and device.index is None and self.is_cuda:
+                device = self.device
+            if device != self.device:
+                result = ToDevice.apply(result, device=device)
+        return self.clone() if copy and result is self else result
+
+    def cpu(self) -> Tensor:
+        """The tensor on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self, device=None, non_blocking=False) -> Tensor:
+        """The tensor on a GPU."""
+        where = "cuda" if device is None else device
+        return self.to(f"cuda:{where}" if isinstance(where, int) else where)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor with another's dtype."""
+        return self.to(other.dtype)
+
+    def float(self) -> Tensor:
+        """The tensor in float32."""
+        return self.to(backend.float32)
+
+    def double(self) -> Tensor:
+        """The tensor in float64."""
+        return self.to(backend.float64)
+
+    def half(self) -> Tensor:
+        """The tensor in float16."""
+        return self.to(backend.float16)
+
+    def int(self) -> Tensor:
+        """The tensor in int32."""
+        return self.to(backend.int32)
+
+    def long(self) -> Tensor:
+        """The tensor in int64."""
+        return self.to(backend.int64)
+
+    def bool(self) -> Tensor:
+        """The tensor in bool: true where not zero."""
+        return self.to(backend.bool_)
+
+    # --------------------------------------------------------------------------- operators
+
+    def __add__(self, other):
+        return elementwise.add(self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other):
+        return elementwise.sub(self, other)
+
+    def __rsub__(self, other):
+        return elementwise.sub(other, self)
+
+    def __mul__(self, other):
+        return elementwise.mul(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other):
+        return elementwise.div(self, other)
+
+    def __rtruediv__(self, other):
+        return elementwise.div(other, self)
+
+    def __pow__(self, other):
+        return elementwise.pow(self, other)
+
+    def __rpow__(self, other):
+        return elementwise.pow(other, self)
+
+    def __floordiv__(self, other):
+        return elementwise.div(self, other, rounding_mode="floor")
+
+    def __rfloordiv__(self, other):
+        return elementwise.div(other, self, rounding_mode="floor")
+
+    def __mod__(self, other):
+        return elementwise.remainder(self, other)
+
+    def __matmul__(self, other):
+        return linalg.matmul(self, other)
+
+    def __rmatmul__(self, other):
+        return linalg.matmul(other, self)
+
+    def __neg__(self):
+        return elementwise.neg(self)
+
+    def __abs__(self):
+        return elementwise.abs(self)
+
+    def __getitem__(self, key):
+        return shape.index(self, key)
+
+    def __eq__(self, other):
+        return compare.eq(self, other)
+
+    def __ne__(self, other):
+        return compare.ne(self, other)
+
+    def __lt__(self, other):
+        return compare.lt(self, other)
+
+    def __le__(self, other):
+        return compare.le(self, other)
+
+    def __gt__(self, other):
+        return compare.gt(self, other)
+
+    def __ge__(self, other):
+        return compare.ge(self, other)
+
+    def __and__(self, other):
+        return compare.bitwise("bitwise_and", self, other)
+
+    def __or__(self, other):
+        return compare.bitwise("bitwise_or", self, other)
+
+    def __xor__(self, other):
+        return compare.bitwise("bitwise_xor", self, other)
+
+    def __invert__(self):
+        return compare.logical_not(self)
+
+    # ------------------------------------------------------------------ element by element
+
+    def add(self, other, *, alpha=1):
+        """self + alpha other."""
+        return elementwise.add(self, other, alpha=alpha)
+
+    def sub(self, other, *, alpha=1):
+        """self - alpha other."""
+        return elementwise.sub(self, other, alpha=alpha)
+
+    def mul(self, other):
+        """self times other."""
+        return elementwise.mul(self, other)
+
+    def div(self, other, *, rounding_mode=None):
+        """self / other."""
+        return elementwise.div(self, other, rounding_mode=rounding_mode)
+
+    def pow(self, other):
+        """self to the power other."""
+        return elementwise.pow(self, other)
+
+    def neg(self):
+        """-self."""
+        return elementwise.neg(self)
+
+    def exp(self):
+        """e to the power self."""
+        return elementwise.exp(self)
+
+    def log(self):
+        """The natural logarithm."""
+        return elementwise.log(self)
+
+    def log1p(self):
+        """ln(1 + self), precise for small entries."""
+        return elementwise.log1p(self)
+
+    def sqrt(self):
+        """The square root."""
+        return elementwise.sqrt(self)
+
+    def sin(self):
+        """The sine."""
+        return elementwise.sin(self)
+
+    def cos(self):
+        """The cosine."""
+        return elementwise.cos(self)
+
+    def tanh(self):
+        """The hyperbolic tangent."""
+        return elementwise.tanh(self)
+
+    def sigmoid(self):
+        """1 / (1 + e^-self)."""
+        return elementwise.sigmoid(self)
+
+    def relu(self):
+        """max(self, 0)."""
+        return elementwise.relu(self)
+
+    def abs(self):
+        """The absolute value."""
+        return elementwise.abs(self)
+
+    def sign(self):
+        """-1, 0 or 1."""
+        return elementwise.sign(self)
+
+    def floor(self):
+        """Rounded down."""
+        return elementwise.floor(self)
+
+    def ceil(self):
+        """Rounded up."""
+        return elementwise.ceil(self)
+
+    def round(self):
+        """Rounded to the nearest integer, halves to even."""
+        return elementwise.round(self)
+
+    def trunc(self):
+        """Without the fraction."""
+        return elementwise.trunc(self)
+
+    def square(self):
+        """self times self."""
+        return elementwise.square(self)
+
+    def reciprocal(self):
+        """1 / self."""
+        return elementwise.reciprocal(self)
+
+    def rsqrt(self):
+        """1 / sqrt(self)."""
+        return elementwise.rsqrt(self)
+
+    def clamp(self, min=None, max=None):
+        """Kept between min and max."""
+        return elementwise.clamp(self, min, max)
+
+    clip = clamp
+
+    def maximum(self, other):
+        """The larger of both."""
+        return elementwise.maximum(self, other)
+
+    def minimum(self, other):
+        """The smaller of both."""
+        return elementwise.minimum(self, other)
+
+    def remainder(self, other):
+        """self - other floor(self / other): the sign is the divisor's."""
+        return elementwise.remainder(self, other)
+
+    def where(self, condition, other):
+        """self where the condition holds, else other."""
+        return elementwise.where(condition, self, other)
+
+    def masked_fill(self, mask, value):
+        """self with `value` where the mask holds."""
+        return elementwise.where(mask, value, self)
+
+    def softmax(self, dim):
+        """e^self over its sum along an axis."""
+        return loss.softmax(self, dim)
+
+    def log_softmax(self, dim):
+        """The logarithm of the softmax along an axis."""
+        return loss.log_softmax(self, dim)
+
+    def clone(self):
+        """A copy; the gradient flows through it."""
+        return Clone.apply(self)
+
+    # ----------------------------------------------------------------------- fewer numbers
+
+    def sum(self, dim=None, keepdim=False, *, dtype=None):
+        """The sum over axes."""
+        return reduce.sum(self, dim, keepdim, dtype=dtype)
+
+    def mean(self, dim=None, keepdim=False, *, dtype=None):
+        """The mean over axes."""
+        return reduce.mean(self, dim, keepdim, dtype=dtype)
+
+    def var(self, dim=None, unbiased=None, keepdim=False, *, correction=None):
+        """The variance over axes."""
+        return reduce.var(self, dim, unbiased, keepdim, correction=correction)
+
+    def std(self, dim=None, unbiased=None, keepdim=False, *, correction=None):
+        """The standard deviation over axes."""
+        return reduce.std(self, dim, unbiased, keepdim, correction=correction)
+
+    def norm(self, p=2, dim=None, keepdim=False):
+        """The p-norm over axes."""
+        return reduce.norm(self, p, dim, keepdim)
+
+    def amax(self, dim=None, keepdim=False):
+        """The largest over axes; ties share the gradient."""
+        return reduce.amax(self, dim, keepdim)
+
+    def amin(self, dim=None, keepdim=False):
+        """The smallest over axes; ties share the gradient."""
+        return reduce.amin(self, dim, keepdim)
+
+    def max(self, dim=None, keepdim=False):
+        """The largest; with `dim`, values and indices."""
+        return reduce.max(self, dim, keepdim)
+
+    def min(self, dim=None, keepdim=False):
+        """The smallest; with `dim`, values and indices."""
+        return reduce.min(self, dim, keepdim)
+
+    def argmax(self, dim=None, keepdim=False):
+        """The index of the largest."""
+        return reduce.argmax(self, dim, keepdim)
+
+    def argmin(self, dim=None, keepdim=False):
+        """The index of the smallest."""
+        return reduce.argmin(self, dim, keepdim)
+
+    def logsumexp(self, dim, keepdim=False):
+        """ln of the sum of e^self over axes."""
+        return reduce.logsumexp(self, dim, keepdim)
+
+    def cumsum(self, dim):
+        """The running sums along an axis."""
+        return reduce.cumsum(self, dim)
+
+    def prod(self, dim=None, keepdim=False):
+        """The product over axes."""
+        return reduce.prod(self, dim, keepdim)
+
+    def all(self, dim=None, keepdim=False):
+        """Whether all are true."""
+        return reduce.all(self, dim, keepdim)
+
+    def any(self, dim=None, keepdim=False):
+        """Whether one is true."""
+        return reduce.any(self, dim, keepdim)
+
+    def matmul(self, other):
+        """The matrix product."""
+        return linalg.matmul(self, other)
+
+    def mm(self, other):
+        """The product of two matrices."""
+        return linalg.matmul(self, other)
+
+    def bmm(self, other):
+        """The products of two batches of matrices."""
+        return linalg.matmul(self, other)
+
+    def dot(self, other):
+        """The inner product of two vectors."""
+        return linalg.matmul(self, other)
+
+    # --------------------------------------------------- the same numbers in another shape
+
+    def reshape(self, *sizes):
+        """Other axes, in the same order; one size may be -1."""
+        return shape.reshape(self, backend.shape_of(sizes))
+
+    view = reshape  # memory layout is ours to choose, so a view is a reshape
+
+    def view_as(self, other):
+        """The shape of `other`."""
+        return shape.reshape(self, other.shape)
+
+    reshape_as = view_as
+
+    def flatten(self, start_dim=0, end_dim=-1):
+        """Some axes made one."""
+        return shape.flatten(self, start_dim, end_dim)
+
+    def unflatten(self, dim, sizes):
+        """One axis made several."""
+        return shape.unflatten(self, dim, sizes)
+
+    def ravel(self):
+        """One axis."""
+        return shape.flatten(self)
+
+    def transpose(self, dim0, dim1):
+        """Two axes exchanged."""
+        return shape.transpose(self, dim0, dim1)
+
+    def permute(self, *dims):
+        """The axes in another order."""
+        return shape.permute(self, backend.shape_of(dims))
+
+    def t(self):
+        """The transpose of a matrix."""
+        return shape.t(self)
+
+    @property
+    def T(self):
+        """The axes in reverse order."""
+        return shape.permute(self, range(self.ndim)[::-1])
+
+    @property
+    def mT(self):
+        """The last two axes exchanged."""
+        return shape.transpose(self, -1, -2)
+
+    def squeeze(self, dim=None):
+        """Without axes of size 1."""
+        return shape.squeeze(self, dim)
+
+    def unsqueeze(self, dim):
+        """With a new axis of size 1."""
+        return shape.unsqueeze(self, dim)
+
+    def movedim(self, source, destination):
+        """One axis moved."""
+        return shape.movedim(self, source, destination)
+
+    def expand(self, *sizes):
+        """Copied, without using memory, along axes of size 1 and new ones; -1 keeps a size."""
+        return shape.broadcast_to(self, backend.shape_of(sizes))
+
+    def expand_as(self, other):
+        """Expanded to the shape of `other`."""
+        return shape.broadcast_to(self, other.shape)
+
+    def repeat(self, *sizes):
+        """Repeated along each axis."""
+        return shape.repeat(self, backend.shape_of(sizes))
+
+    def flip(self, *dims):
+        """In reverse order along axes."""
+        return shape.flip(self, backend.shape_of(dims))
+
+    def split(self, split_size, dim=0):
+        """Pieces along an axis."""
+        return shape.split(self, split_size, dim)
+
+    def chunk(self, chunks, dim=0):
+        """A number of pieces along an axis."""
+        return shape.chunk(self, chunks, dim)
+
+    def unbind(self, dim=0):
+        """The slices along an axis."""
+        return shape.unbind(self, dim)
+
+    def gather(self, dim, index):
+        """The entries that an index names along an axis."""
+        return shape.gather(self, dim, index)
+
+    def index_select(self, dim, index):
+        """The slices that an index names along an axis."""
+        return shape.index_select(self, dim, index)
+
+    def tril(self, diagonal=0):
+        """Zeros above a diagonal."""
+        return shape.tril(self, diagonal)
+
+    def triu(self, diagonal=0):
+        """Zeros below a diagonal."""
+        return shape.triu(self, diagonal)
+
+    def contiguous(self):
+        """The tensor itself: its memory layout is the library's own business."""
+        return self
+
+    def is_contiguous(self):
+        """True, as `contiguous` has nothing to do."""
+        return True
+
+    # -------------------------------------------------------- answers without a derivative
+
+    def eq(self, other):
+        """Where equal."""
+        return compare.eq(self, other)
+
+    def ne(self, other):
+        """Where not equal."""
+        return compare.ne(self, other)
+
+    def lt(self, other):
+        """Where below."""
+        return compare.lt(self, other)
+
+    def le(self, other):
+        """Where not above."""
+        return compare.le(self, other)
+
+    def gt(self, other):
+        """Where above."""
+        return compare.gt(self, other)
+
+    def ge(self, other):
+        """Where not below."""
+        return compare.ge(self, other)
+
+    def isnan(self):
+        """Where NaN."""
+        return compare.isnan(self)
+
+    def isinf(self):
+        """Where infinite."""
+        return compare.isinf(self)
+
+    def isfinite(self):
+        """Where neither NaN nor infinite."""
+        return compare.isfinite(self)
+
+    def nonzero(self):
+        """The indices of the entries that are not zero."""
+        return compare.nonzero(self)
+
+    def logical_not(self):
+        """Where zero."""
+        return compare.logical_not(self)
+
+    def logical_and(self, other):
+        """Where both are not zero."""
+        return compare.logical_and(self, other)
+
+    def logical_or(self, other):
+        """Where one is not zero."""
+        return compare.logical_or(self, other)
+
+    def equal(self, other):
+        """Whether shape and entries are equal."""
+        return compare.equal(self, other)
+
+    def allclose(self, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+        """Whether all entries are close."""
+        return compare.allclose(self, other, rtol, atol, equal_nan)
+
+    def argsort(self, dim=-1, descending=False, stable=False):
+        """The indices that sort along an axis."""
+        return compare.argsort(self, dim, descending, stable)
+
+    def sort(self, dim=-1, descending=False, stable=False):
+        """Sorted along an axis, with the indices."""
+        return compare.sort(self, dim, descending, stable)
+
+    def topk(self, k, dim=-1, largest=True, sorted=True):
+        """The k largest along an axis, with their indices."""
+        return compare.topk(self, k, dim, largest, sorted)
+
+    # -------------------------------------------------------------------- changes in place
+
+    def _overwrite(self, name: str, value, *others) -> Tensor:
+        """Write `value` (an array or number) into this tensor's memory: the one door to it.
+
+        `others` are the operands that `value` was computed from; while the graph records, what
+        requires a gradient may neither be overwritten nor be written into another tensor, for
+        its gradient would be lost.
+        """
+        if autograd.is_grad_enabled():
+            for x in (self, *others):
+                if isinstance(x, Tensor) and x._requires_grad:
+                    raise RuntimeError(
+                        message(
+                            name,
+                            "a tensor that requires a gradient is changed in place, or written "
+                            "into another, while the graph is recorded.",
+                            do="write y = x + ... instead; or change x.data, or under no_grad()",
+                        )
+                    )
+        shape_, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
+        if len(shape_) > self.ndim or any(
+            n not in (1, m) for n, m in zip(shape_[::-1], self.shape[::-1])
+        ):
+            raise ValueError(
+                message(
+                    name,
+                    "the result does not fit into the tensor.",
+                    expect=self.shape,
+                    actual=tuple(shape_),
+                )
+            )
+        if dtype is not None and name not in ("copy_", "fill_", "x[...] = v"):
+            kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
+            if kinds[0] > kinds[1]:
+                raise TypeError(
+                    message(
+                        name,
+                        "the result's dtype does not fit into the tensor.",
+                        expect=self.dtype,
+                        actual=dtype,
+                        do="convert the tensor first",
+                    )
+                )
+        self.array[...] = value
+        self.bump_version()
+        return self
+
+    def _apply_in_place(self, name: str, function: Callable, *others) -> Tensor:
+        with autograd.no_grad():
+            value = function(self.detach(), *others).array
+        return self._overwrite(name, value, *others)
+
+    def __setitem__(self, key, value) -> None:
+        name = "x[...] = v"
+        if isinstance(value, Tensor):
+            source = value
+            value = backend.asarray_on(value.array, self.device)
+        else:
+            xp, source = backend.array_module(self.array), None
+            value = value if np.isscalar(value) else xp.asarray(value)
+        if autograd.is_grad_enabled() and (
+            self._requires_grad or getattr(source, "requires_grad", False)
+        ):
+            self._overwrite(name, value, source)  # raises
+        self.array[shape.index_key(key, self.array)] = value
+        self.bump_version()
+
+    def add_(self, other, *, alpha=1):
+        """`add`, in place."""
+        return self._apply_in_place("add_", lambda x, y: elementwise.add(x, y, alpha=alpha), other)
+
+    def sub_(self, other, *, alpha=1):
+        """`sub`, in place."""
+        return self._apply_in_place("sub_", lambda x, y: elementwise.sub(x, y, alpha=alpha), other)
+
+    def mul_(self, other):
+        """`mul`, in place."""
+        return self._apply_in_place("mul_", elementwise.mul, other)
+
+    def div_(self, other):
+        """`div`, in place."""
+        return self._apply_in_place("div_", elementwise.div, other)
+
+    def pow_(self, other):
+        """`pow`, in place."""
+        return self._apply_in_place("pow_", elementwise.pow, other)
+
+    def clamp_(self, min=None, max=None):
+        """`clamp`, in place."""
+        return self._apply_in_place("clamp_", elementwise.clamp, min, max)
+
+    def exp_(self):
+        """`exp`, in place."""
+        return self._apply_in_place("exp_", elementwise.exp)
+
+    def sqrt_(self):
+        """`sqrt`, in place."""
+        return self._apply_in_place("sqrt_", elementwise.sqrt)
+
+    def neg_(self):
+        """`neg`, in place."""
+        return self._apply_in_place("neg_", elementwise.neg)
+
+    def abs_(self):
+        """`abs`, in place."""
+        return self._apply_in_place("abs_", elementwise.abs)
+
+    def relu_(self):
+        """`relu`, in place."""
+        return self._apply_in_place("relu_", elementwise.relu)
+
+    def tanh_(self):
+        """`tanh`, in place."""
+        return self._apply_in_place("tanh_", elementwise.tanh)
+
+    def sigmoid_(self):
+        """`sigmoid`, in place."""
+        return self._apply_in_place("sigmoid_", elementwise.sigmoid)
+
+    def round_(self):
+        """`round`, in place."""
+        return self._apply_in_place("round_", elementwise.round)
+
+    def floor_(self):
+        """`floor`, in place."""
+        return self._apply_in_place("floor_", elementwise.floor)
+
+    def masked_fill_(self, mask, value):
+        """`masked_fill`, in place."""
+        return self._apply_in_place("masked_fill_", lambda x, v: x.masked_fill(mask, v), value)
+
+    def zero_(self):
+        """All entries 0."""
+        return self._overwrite("fill_", 0)
+
+    def fill_(self, value):
+        """All entries `value`."""
+        array = value.array if isinstance(value, Tensor) else value
+        return self._overwrite("fill_", array, value)
+
+    def copy_(self, other, non_blocking=False):
+        """The entries of another tensor (or array), which may be broadcast, cast and moved."""
+        array = other.array if isinstance(other, Tensor) else np.asarray(other)
+        return self._overwrite("copy_", backend.asarray_on(array, self.device), other)
+
+    def normal_(self, mean=0.0, std=1.0, *, generator=None):
+        """Entries drawn from a normal distribution."""
+        return self._draw("normal_", generator, lambda rng: rng.normal(mean, std, self.shape))
+
+    def uniform_(self, a=0.0, b=1.0, *, generator=None):
+        """Entries drawn evenly from a up to b."""
+        return self._draw("uniform_", generator, lambda rng: rng.uniform(a, b, self.shape))
+
+    def bernoulli_(self, p=0.5, *, generator=None):
+        """Entries 1 with probability p, else 0."""
+        return self._draw("bernoulli_", generator, lambda rng: rng.random(self.shape) < p)
+
+    def _draw(self, name: str, generator, draw: Callable) -> Tensor:
+        # Drawn on the CPU: a seed gives the same numbers on every device.
+        numbers = np.asarray(draw(backend.generator(generator))).astype(self.dtype)
+        return self._overwrite(name, backend.asarray_on(numbers, self.device))
+
+    def detach_(self):
+        """Cut this tensor off from the graph that made it."""
+        self.creator, self._requires_grad, self.hooks = None, False, None
+        return self
+
+    def __iadd__(self, other):
+        return self._augmented(self.add_, elementwise.add, other)
+
+    def __isub__(self, other):
+        return self._augmented(self.sub_, elementwise.sub, other)
+
+    def __imul__(self, other):
+        return self._augmented(self.mul_, elementwise.mul, other)
+
+    def __itruediv__(self, other):
+        return self._augmented(self.div_, elementwise.div, other)
+
+    def _augmented(self, in_place: Callable, out_of_place: Callable, other):
+        """``x += y``: in place, except that a recorded result is replaced by a new one."""
+        recorded = self.creator is not None or (
+            not self._requires_grad and isinstance(other, Tensor) and other._requires_grad
+        )
+        if recorded and autograd.is_grad_enabled():
+            return out_of_place(self, other)
+        return in_place(other)
+
+    # ----------------------------------------------------------- new tensors like this one
+
+    def new_zeros(self, *sizes, dtype=None, device=None):
+        """Zeros of another shape, with this tensor's dtype and device."""
+        return self._new("zeros", backend.shape_of(sizes), dtype, device)
+
+    def new_ones(self, *sizes, dtype=None, device=None):
+        """Ones of another shape, with this tensor's dtype and device."""
+        return self._new("ones", backend.shape_of(sizes), dtype, device)
+
+    def new_full(self, size, fill_value, dtype=None, device=None):
+        """One value in another shape, with this tensor's dtype and device."""
+        return self._new("full", tuple(size), dtype, device, fill_value)
+
+    def new_tensor(self, data, dtype=None, device=None):
+        """A copy of numbers, with this tensor's dtype and device."""
+        array = np.array(data, dtype=dtype or self.dtype)
+        return Tensor(backend.asarray_on(array, device or self.device))
+
+    def _new(self, function: str, sizes: tuple, dtype, device, *value) -> Tensor:
+        array = getattr(np, function)(sizes, *value, dtype=dtype or self.dtype)
+        return Tensor(backend.asarray_on(array, device or self.device))
+
+
+class RemovableHandle:
+    """What registering a hook returns; `remove` takes the hook out again."""
+
+    def __init__(self, hooks, hook, key=None):
+        self._hooks, self._hook = hooks, hook
+        hooks.append(hook)
+
+    def remove(self) -> None:
+        """Take the hook out; doing so twice is no error."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.remove()
+
+
+_DEVICES = ("cpu", "cud")
+autograd.Tensor = Tensor

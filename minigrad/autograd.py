@@ -1,0 +1,494 @@
+"""The engine: how a computation is recorded, and how gradients flow back through it.
+
+Every operation is a `Function` with two halves. ``forward`` computes: it sees plain arrays.
+``backward`` is mathematics: given the gradient of the loss with respect to the op's output, it
+returns the gradients with respect to its inputs, written with tensors, in the same language as
+the user's own formulas. So a gradient is itself a computation that can be differentiated again.
+
+Calling an op leaves a node behind, and the tensors that went in are the node's sources: together
+they form a graph from the result back to the leaves. `backprop` walks that graph from the result
+to the leaves, and hands out each node's gradient when it is complete. `backward` and `grad` are
+short loops over that walk.
+
+Read before: ``examples/00_scalar_backprop.py``, the same algorithm on plain numbers.
+Read after: ``ops/elementwise.py`` for what the derivatives look like, then ``_tensor.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _errors as errors
+from . import backend, kernels
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+# At run time `Tensor` is put here by `_tensor.py`, which needs this file first.
+
+# ------------------------------------------------------------------ is a computation recorded?
+
+
+class _PerThread(threading.local):
+    recording = True  # every thread starts recording
+
+
+_mode = _PerThread()
+
+
+class set_grad_enabled:
+    """Switch recording on or off: from here on, or for a ``with`` block, or in a function.
+
+    Parameters
+    ----------
+    mode : bool
+        Whether operations leave nodes behind. Holds for the current thread only.
+    """
+
+    def __init__(self, mode: bool):
+        self.mode = bool(mode)
+        self.before, _mode.recording = _mode.recording, self.mode
+
+    def __enter__(self) -> None:
+        _mode.recording = self.mode
+
+    def __exit__(self, *exception) -> None:
+        _mode.recording = self.before
+
+    def __call__(self, function: Callable) -> Callable:
+        _mode.recording = self.before  # a decorator switches inside the function only
+        return _decorate(function, lambda: set_grad_enabled(self.mode))
+
+
+class no_grad:
+    """Compute without recording: ``with no_grad():``, or ``@no_grad()`` on a function."""
+
+    mode = False
+
+    def __new__(cls, function: Callable | None = None):
+        block = super().__new__(cls)
+        return block if function is None else block(function)  # ``@no_grad`` works too
+
+    def __enter__(self) -> None:
+        self.before, _mode.recording = _mode.recording, self.mode
+
+    def __exit__(self, *exception) -> None:
+        _mode.recording = self.before
+
+    def __call__(self, function: Callable) -> Callable:
+        return _decorate(function, type(self))
+
+
+class enable_grad(no_grad):
+    """Record again inside a ``no_grad`` block; used like it."""
+
+    mode = True
+
+
+def _decorate(function: Callable, block: Callable) -> Callable:
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        with block():  # a new one each call: the function may recurse, or run in two threads
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records."""
+    return _mode.recording
+
+
+# --------------------------------------------------------------------------- one op, one node
+
+
+class Function:
+    """One differentiable operation; an instance is the node that one call of it leaves behind.
+
+    A subclass defines ``forward`` on arrays and ``backward`` on tensors::
+
+        class Mul(Function):
+            def forward(self, a, b):
+                return a * b
+
+            def backward(self, gy):
+                a, b = self.inputs
+                return gy * b, gy * a
+
+        y = Mul.apply(x1, x2)
+
+    ``forward`` gets the arrays of the positional arguments of `apply` (what is not a tensor comes
+    as it is) and all keyword arguments, and returns one array. ``backward`` gets the gradient
+    with respect to that array and returns one gradient, or None, for each positional argument,
+    of that argument's shape.
+
+    A subclass may set these class attributes:
+
+    reads_inputs : bool
+        Whether ``backward`` reads the *values* of the inputs. Where it does not, set False: then
+        the graph does not keep them in memory, and they may be changed in place.
+    saves_output : bool
+        Whether ``backward`` reads ``self.output``.
+    is_view : bool
+        Whether the output may share its memory with the first input.
+    fast_backward : method, optional
+        The same as ``backward`` on arrays, by a fused kernel. It is used while nothing is
+        recorded. A gradient that will be differentiated again always comes from ``backward``:
+        the arrays that a kernel saved in ``forward`` would count as constants there.
+
+    and ``forward`` and ``backward`` may read:
+
+    Attributes
+    ----------
+    inputs : tuple
+        The positional arguments, as tensors (in ``backward``, if ``reads_inputs``).
+    output : Tensor
+        The result (in ``backward``, if ``saves_output``); in ``fast_backward``, `output_array`.
+    needs_input_grad : tuple of bool
+        Which inputs need a gradient. What is costly and not needed can be left out.
+    xp : module
+        NumPy or CuPy, whichever the arrays belong to.
+    kernels : module
+        The array primitives for that device.
+    edges : list
+        Where the gradients go, one for each input: the node that made the input, the tensor
+        itself if it is a leaf, or None where no gradient is needed.
+    shape : tuple of int
+        The shape of the output.
+
+    Whatever else ``forward`` stores on ``self`` is dropped as soon as ``backward`` has run.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_output",
+        "edges",
+        "hooks",
+        "inputs",
+        "needs_input_grad",
+        "shape",
+        "xp",
+        "__weakref__",
+    )
+    reads_inputs = True
+    saves_output = False
+    is_view = False
+    fast_backward: Callable | None = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for half in ("forward", "backward"):
+            if isinstance(cls.__dict__.get(half), staticmethod):
+                raise errors.static_half(cls.__name__, half)
+
+    def forward(self, *arrays, **options):
+        raise NotImplementedError(errors.message(type(self).__name__, "it defines no forward."))
+
+    def backward(self, gy: Tensor):
+        raise NotImplementedError(errors.message(type(self).__name__, "it defines no backward."))
+
+    @classmethod
+    def apply(cls, *inputs, **options) -> Tensor:
+        """Compute the operation and, if a gradient may be asked for, record it.
+
+        Parameters
+        ----------
+        *inputs : Tensor or object
+            What ``forward`` gets by position.
+        **options
+            What ``forward`` gets by name. Gradients flow to positional tensors only.
+
+        Raises
+        ------
+        DeviceError
+            If the tensors live on different devices.
+        """
+        node = cls()
+        node.xp = np
+        recording, changes = _mode.recording, 0
+        arrays, needs = [], []
+        for x in inputs:
+            need = False
+            if isinstance(x, Tensor):
+                need = recording and x._requires_grad
+                changes += x._version[0]
+                x = x.array
+                if type(x) is not np.ndarray:
+                    node.xp = backend.array_module(x)
+            arrays.append(x)
+            needs.append(need)
+        node.needs_input_grad = needs
+        if node.xp is not np:
+            backend.refuse_mixed_devices(cls.__name__, arrays)
+
+        y = node.forward(*arrays, **options)
+
+        if type(y) is not np.ndarray and not backend.is_array(y):
+            y = backend.as_0d_array(cls.__name__, y, node.xp)  # NumPy makes 0-d results scalars
+        output = Tensor.__new__(Tensor)
+        output.array = y
+        output.grad = output.hooks = output.creator = None
+        output._version = inputs[0]._version if node.is_view else [0]
+        output._requires_grad = recorded = True in needs
+        if recorded:
+            output.creator = node
+            node.shape = y.shape
+            node.edges = [(x.creator or x) if need else None for x, need in zip(inputs, needs)]
+            node.hooks = node.inputs = node._output = None
+            if cls.reads_inputs:
+                node.inputs, node._changes = inputs, changes
+            if cls.saves_output:
+                node._output = y, output._version, output._version[0]
+        return output
+
+    @property
+    def kernels(self):
+        return kernels.get(self.xp)
+
+    @property
+    def output(self) -> Tensor:
+        # A new tensor made by this node, so that keeping the output makes no reference cycle.
+        output = Tensor(self.output_array)
+        output.creator, output._requires_grad, output._version = self, True, self._output[1]
+        return output
+
+    @property
+    def output_array(self):
+        array, version, count = self._output
+        if version[0] != count:
+            raise errors.changed_in_place(type(self).__name__, "its output")
+        return array
+
+    def input_gradients(self, gy: Tensor) -> tuple:
+        """Return what ``backward`` says: one gradient, or None, for each input."""
+        if self.inputs is not None:
+            # Counts of changes only grow, so their sum tells whether any of them did.
+            changes = sum([x._version[0] for x in self.inputs if isinstance(x, Tensor)])
+            if changes != self._changes:
+                raise errors.changed_in_place(type(self).__name__, "an input")
+        if self.fast_backward is not None and not _mode.recording:
+            gradients = self.fast_backward(gy.array)
+            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+            gradients = tuple([None if g is None else Tensor(g) for g in gradients])
+        else:
+            gradients = self.backward(gy)
+            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        if len(gradients) != len(self.edges):
+            raise errors.wrong_number_of_gradients(self, len(gradients))
+        return gradients
+
+    def free(self) -> None:
+        """Drop everything that the node holds; gradients can flow through it no more."""
+        self.edges = self.inputs = self._output = None
+        self.__dict__.clear()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+# ------------------------------------------------------------------------------------ the walk
+
+
+def backprop(
+    outputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> Iterator[tuple[Function | Tensor, Tensor]]:
+    """Walk from the outputs back to the leaves, and yield each gradient when it is complete.
+
+    The gradient of a node is the sum over all paths that lead from it to the outputs. Why an
+    order is needed at all::
+
+        b = a + a
+        c = b + b
+
+    Here b is used twice by c. If b passed its gradient on as soon as the first share had come
+    (1), and again for the second, that would still be right, at twice the work; nest this n
+    times and the work is 2 ** n. If it passed on its running total each time (1, then 2), a would
+    get 2 + 4 = 6 instead of dc/da = 4. So a node is visited once, when nothing more can arrive:
+    first count how many uses each node has, then let it wait until all of them have reported.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        Where the walk starts.
+    grad_outputs : Tensor or sequence of Tensor or None, optional
+        The gradients to start with; ones for outputs of one element.
+    retain_graph : bool, optional
+        Keep the graph for another walk. By default it is freed on the way, unless
+        `create_graph` is given.
+    create_graph : bool
+        Record the gradients' own computation, so that they can be differentiated again.
+
+    Yields
+    ------
+    node : Function or Tensor
+        The op that is reached or, at the ends, a leaf tensor.
+    gradient : Tensor
+        The gradient of the outputs with respect to the node's output, or the leaf.
+
+    Raises
+    ------
+    RuntimeError
+        If an output requires no gradient, if one of more than one element comes without a
+        gradient, or if the graph was freed by an earlier walk.
+    """
+    retain_graph = create_graph if retain_graph is None else retain_graph
+    gradients = _start(outputs, grad_outputs, create_graph)
+
+    # 1. Count the uses of every node that can be reached.
+    uses = dict.fromkeys(gradients, 0)
+    stack = list(gradients)
+    while stack:
+        node = stack.pop()
+        if node.edges is None:
+            raise errors.graph_freed(node)
+        for source in node.edges:
+            if source is None:
+                continue
+            if source not in uses:
+                uses[source] = 0
+                stack.append(source)
+            uses[source] += 1
+
+    # 2. Visit each node once, when all its uses have reported.
+    ready = [node for node in gradients if uses[node] == 0]
+    while ready:
+        node = ready.pop()
+        gradient = gradients.pop(node, None)  # None if every use said that there is none
+        if gradient is not None:
+            for hook in node.hooks or ():
+                replaced = hook(gradient)
+                gradient = gradient if replaced is None else replaced
+            yield node, gradient
+        if not node.edges:
+            continue
+        # The mode is set inside the step, not around the yield: what the consumer of this
+        # generator does between two steps is the consumer's own business.
+        before, _mode.recording = _mode.recording, create_graph
+        try:
+            shares = (
+                [None] * len(node.edges) if gradient is None else node.input_gradients(gradient)
+            )
+            for source, share in zip(node.edges, shares):
+                if source is None:
+                    continue
+                if share is not None:
+                    if not isinstance(share, Tensor) or share.array.shape != source.shape:
+                        raise errors.misfit_gradient(node, source, share)
+                    if source in gradients:
+                        share = gradients[source] + share
+                    elif not source.edges and not _is_fresh(share, shares, gradient, node):
+                        share = share.clone()  # what a leaf keeps is its own
+                    gradients[source] = share
+                uses[source] -= 1
+                if uses[source] == 0:
+                    ready.append(source)
+        finally:
+            _mode.recording = before
+        if not retain_graph:
+            node.free()
+        gradient = share = shares = None  # hold no array longer than its turn
+
+
+def _start(outputs, grad_outputs, create_graph: bool) -> dict:
+    """Return the gradients that the walk starts from, by node."""
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    if grad_outputs is None or isinstance(grad_outputs, Tensor):
+        grad_outputs = [grad_outputs] * (1 if grad_outputs is not None else len(outputs))
+    if len(outputs) != len(grad_outputs):
+        raise errors.unpaired_gradients(len(outputs), len(grad_outputs))
+    gradients: dict = {}
+    for y, gy in zip(outputs, grad_outputs):
+        if not y._requires_grad:
+            raise errors.no_history(y)
+        if gy is None:
+            if y.array.size != 1:
+                raise errors.not_a_scalar(y)
+            gy = Tensor(backend.array_module(y.array).ones_like(y.array))
+        if gy.array.shape != y.array.shape:
+            raise errors.misfit_start(y, gy)
+        node = y.creator or y
+        with set_grad_enabled(create_graph):
+            if node in gradients:
+                gy = gradients[node] + gy
+            gradients[node] = gy if node is not y else gy.clone()
+    return gradients
+
+
+def _is_fresh(share: Tensor, shares: tuple, upstream: Tensor, node: Function) -> bool:
+    """Whether no one else can hold the memory of `share`, so that a leaf may keep it."""
+    array = share.array
+    return (
+        array.base is None
+        and array is not upstream.array
+        and sum([share is other for other in shares]) == 1
+        and not any([isinstance(x, Tensor) and x.array is array for x in node.inputs or ()])
+    )
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradient of `tensors` to the ``.grad`` of every leaf that led to them.
+
+    Parameters are those of `backprop`; `inputs` limits the leaves that get a gradient.
+    """
+    chosen = None if inputs is None else {inputs} if isinstance(inputs, Tensor) else set(inputs)
+    walk = backprop(tensors, grad_tensors, retain_graph=retain_graph, create_graph=create_graph)
+    for node, gradient in walk:
+        if isinstance(node, Function) or (chosen is not None and node not in chosen):
+            continue
+        if node.grad is not None:
+            with set_grad_enabled(create_graph):
+                gradient = node.grad + gradient  # never in place: others may hold .grad
+        node.grad = gradient
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of the outputs with respect to `inputs`, and touch no ``.grad``.
+
+    Parameters are those of `backprop`, and:
+
+    inputs : Tensor or sequence of Tensor
+        Leaves or intermediate results.
+    allow_unused : bool
+        Return None, instead of raising, for inputs that did not lead to the outputs.
+
+    Returns
+    -------
+    tuple of Tensor
+        One gradient for each input.
+    """
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    for i, x in enumerate(inputs):
+        if not x._requires_grad:
+            raise RuntimeError(errors.message("grad", f"input {i} does not require a gradient."))
+    wanted = {x.creator or x: None for x in inputs}
+    missing = len(wanted)
+    walk = backprop(outputs, grad_outputs, retain_graph=retain_graph, create_graph=create_graph)
+    for node, gradient in walk:
+        if node in wanted:
+            wanted[node] = gradient
+            missing -= 1
+    if missing and not allow_unused:
+        unused = [i for i, x in enumerate(inputs) if wanted[x.creator or x] is None]
+        raise errors.unused_inputs(unused)
+    return tuple([wanted[x.creator or x] for x in inputs])

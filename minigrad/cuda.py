@@ -1,0 +1,38 @@
+"""Is there a GPU, and what is it? PyTorch's names, answered through CuPy."""
+
+from __future__ import annotations
+
+from . import backend
+
+
+def is_available() -> bool:
+    """Whether CuPy is installed and can use a GPU; never raises."""
+    try:
+        backend.cuda_module()
+    except backend.DeviceError:
+        return False
+    return True
+
+
+def device_count() -> int:
+    """Return the number of GPUs that can be used."""
+    return backend.cuda_module().cuda.runtime.getDeviceCount() if is_available() else 0
+
+
+def synchronize(device=None) -> None:
+    """Wait until the GPU has done all that it was given."""
+    backend.cuda_module().cuda.runtime.deviceSynchronize()
+
+
+def manual_seed(seed: int) -> None:
+    """Seed this thread's generator: random numbers are drawn on the CPU for every device."""
+    backend.manual_seed(seed)
+
+
+manual_seed_all = manual_seed
+
+
+def empty_cache() -> None:
+    """Give the memory that CuPy keeps for reuse back to the GPU."""
+    if is_available():
+        backend.cuda_module().get_default_memory_pool().free_all_blocks()

@@ -1,0 +1,33 @@
+"""Softmax and cross-entropy: the functions around ``ops/loss.py``."""
+
+from __future__ import annotations
+
+from ..ops.loss import LogSoftmax, Softmax, SoftmaxCrossEntropy
+from .reduce import _floats as _floating
+from .shape import axis_of, gather, reshape
+
+
+def softmax(x, dim):
+    """Return e^x over its sum along axis `dim`: positive numbers that sum to 1."""
+    return Softmax.apply(_floating(x, "softmax"), axis=axis_of(dim, x.ndim, "softmax"))
+
+
+def log_softmax(x, dim):
+    """Return the logarithm of the softmax along axis `dim`, without overflow."""
+    return LogSoftmax.apply(_floating(x, "softmax"), axis=axis_of(dim, x.ndim, "log_softmax"))
+
+
+def softmax_cross_entropy(z, labels):
+    """Return the loss of each sample: minus the log-softmax of z at its label.
+
+    Parameters
+    ----------
+    z : Tensor, shape (N, C)
+    labels : Tensor of int64, shape (N,), already known to lie in 0 .. C - 1
+    """
+    return SoftmaxCrossEntropy.apply(z, labels=labels.array)
+
+
+def cross_entropy_simple(z, labels):
+    """Return the same as `softmax_cross_entropy`, from small ops."""
+    return -reshape(gather(log_softmax(z, 1), 1, reshape(labels, (-1, 1))), (-1,))

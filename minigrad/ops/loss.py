@@ -1,0 +1,71 @@
+"""Softmax, and the loss that goes with it.
+
+`cross_entropy_simple` (in ``functions/loss.py``) is the definition: the log-softmax at the label.
+`SoftmaxCrossEntropy` computes the same in one node, whose backward is the best known formula of
+deep learning, softmax minus one-hot. A test holds the two together.
+
+Read before: ``norm.py``. This is the last family of ops; read after: ``_tensor.py``.
+"""
+
+from __future__ import annotations
+
+from .. import autograd
+from ..autograd import Function
+
+
+class Softmax(Function):
+    """y_i = e^(x_i) / sum_j e^(x_j) along an axis;  gx = y (gy - sum_j gy_j y_j)."""
+
+    reads_inputs, saves_output = False, True
+
+    def forward(self, x, *, axis):
+        self.axis = axis
+        y = self.xp.exp(x - x.max(axis=axis, keepdims=True))  # the largest taken out: no overflow
+        y /= y.sum(axis=axis, keepdims=True)
+        return y
+
+    def backward(self, gy):
+        y = self.output
+        return y * (gy - (gy * y).sum(self.axis, keepdim=True))
+
+
+class LogSoftmax(Function):
+    """y_i = x_i - ln sum_j e^(x_j) along an axis;  gx = gy - softmax(x) sum_j gy_j."""
+
+    reads_inputs, saves_output = False, True
+
+    def forward(self, x, *, axis):
+        self.axis = axis
+        y = x - x.max(axis=axis, keepdims=True)
+        y -= self.xp.log(self.xp.exp(y).sum(axis=axis, keepdims=True))
+        return y
+
+    def backward(self, gy):
+        return gy - self.output.exp() * gy.sum(self.axis, keepdim=True)
+
+
+class SoftmaxCrossEntropy(Function):
+    """y_n = -ln softmax(z_n) at label t_n;  gz = gy (softmax(z) - one_hot(t)).
+
+    One loss for each of N samples; z has shape (N, C), t holds N integers below C.
+    """
+
+    def forward(self, z, *, labels):
+        self.labels = labels
+        y, self.p = self.kernels.softmax_cross_entropy(z, labels)
+        return y
+
+    def backward(self, gy):
+        (z,) = self.inputs
+        one_hot = self.labels[:, None] == self.xp.arange(z.shape[1])
+        difference = z.softmax(1) - autograd.Tensor(one_hot.astype(z.dtype))
+        return gy.reshape(-1, 1) * difference
+
+    def fast_backward(self, gy):
+        return self.kernels.softmax_cross_entropy_backward(gy, self.p, self.labels)
+
+
+def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
+    from .. import functions
+
+    return getattr(functions.loss, name)

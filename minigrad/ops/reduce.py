@@ -1,0 +1,42 @@
+"""Many numbers to few: sums, means, variances, and the largest and smallest.
+
+Read before: ``shape.py``. Read after: ``linalg.py``.
+"""
+
+from __future__ import annotations
+
+from ..autograd import Function
+
+
+class Amax(Function):
+    """y = the largest along some axes (kept, with size 1);  gy is shared evenly among ties."""
+
+    saves_output = True
+
+    def forward(self, x, *, axes):
+        self.axes = axes
+        return x.max(axis=axes, keepdims=True)
+
+    def backward(self, gy):
+        (x,) = self.inputs
+        largest = (x == self.output.detach()).to(gy.dtype)  # piecewise constant in x
+        return largest * (gy / largest.sum(self.axes, keepdim=True))
+
+
+class Cumsum(Function):
+    """y_i = x_1 + ... + x_i along an axis;  gx_i = gy_i + ... + gy_n, summed from the end."""
+
+    reads_inputs = False
+
+    def forward(self, x, *, axis):
+        self.axis = axis
+        return x.cumsum(axis=axis)
+
+    def backward(self, gy):
+        return gy.flip(self.axis).cumsum(self.axis).flip(self.axis)
+
+
+def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
+    from .. import functions
+
+    return getattr(functions.reduce, name)

@@ -1,0 +1,143 @@
+"""Moving numbers about: broadcast and its sum, reshape, transpose, index, concatenate, pad.
+
+These ops compute nothing, so their derivatives only move gradients back to where the numbers
+came from. They come in pairs, each the other's derivative:
+
+- `BroadcastTo` copies, `SumTo` sums the copies: *copying forward is summing backward*;
+- `Index` takes entries out, `IndexAdd` adds them in where they came from;
+- `Reshape` and `Transpose` undo themselves.
+
+Read before: ``elementwise.py``. Read after: ``reduce.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import backend
+from ..autograd import Function
+
+# ------------------------------------------------------------------- copying and summing
+
+
+class BroadcastTo(Function):
+    """y = x copied along new axes and axes of size 1;  gx = the sum of gy over the copies."""
+
+    reads_inputs, is_view = False, True
+
+    def forward(self, x, *, shape):
+        self.x_shape = x.shape
+        return self.xp.broadcast_to(x, shape)
+
+    def backward(self, gy):
+        return SumTo.apply(gy, shape=self.x_shape)
+
+
+class SumTo(Function):
+    """y = x summed down to a shape that broadcasts to x's;  gx = gy copied back."""
+
+    reads_inputs = False
+
+    def forward(self, x, *, shape):
+        self.x_shape = x.shape
+        new = x.ndim - len(shape)
+        axes = [new + i for i, size in enumerate(shape) if size == 1 != x.shape[new + i]]
+        return x.sum(axis=(*range(new), *axes)).reshape(shape)
+
+    def backward(self, gy):
+        return BroadcastTo.apply(gy, shape=self.x_shape)
+
+
+# ------------------------------------------------------------------- the same numbers, seen anew
+
+
+class Reshape(Function):
+    """y = x with other axes, in the same order;  gx = gy reshaped back."""
+
+    reads_inputs, is_view = False, True
+
+    def forward(self, x, *, shape):
+        self.x_shape = x.shape
+        return x.reshape(shape)
+
+    def backward(self, gy):
+        return Reshape.apply(gy, shape=self.x_shape)
+
+
+class Transpose(Function):
+    """y = x with its axes in another order;  gx = gy with the order undone."""
+
+    reads_inputs, is_view = False, True
+
+    def forward(self, x, *, axes):
+        self.axes = axes
+        return x.transpose(axes)
+
+    def backward(self, gy):
+        return Transpose.apply(gy, axes=tuple(np.argsort(self.axes).tolist()))
+
+
+# --------------------------------------------------------------------- taking out, adding in
+
+
+class Index(Function):
+    """y = x[key];  gx = zeros with gy added in at key."""
+
+    reads_inputs = False
+
+    def forward(self, x, *, key):
+        self.x_shape, self.key = x.shape, key
+        parts = key if isinstance(key, tuple) else (key,)
+        self.is_view = not any([backend.is_array(p) or isinstance(p, bool) for p in parts])
+        return x[key]
+
+    def backward(self, gy):
+        return IndexAdd.apply(gy, key=self.key, shape=self.x_shape)
+
+
+class IndexAdd(Function):
+    """y = zeros, with x added in at key (an entry named twice gets both);  gx = gy[key]."""
+
+    reads_inputs = False
+
+    def forward(self, x, *, key, shape):
+        self.key = key
+        return self.kernels.index_add(shape, key, x)
+
+    def backward(self, gy):
+        return Index.apply(gy, key=self.key)
+
+
+class Concat(Function):
+    """y = the inputs one after the other along an axis;  each gets its own piece of gy."""
+
+    reads_inputs = False
+
+    def forward(self, *xs, axis):
+        self.axis = axis
+        self.ends = np.cumsum([x.shape[axis] for x in xs]).tolist()
+        return self.xp.concatenate(xs, axis=axis)
+
+    def backward(self, gy):
+        before = (slice(None),) * self.axis
+        starts = [0, *self.ends]
+        return tuple([gy[(*before, slice(a, b))] for a, b in zip(starts, self.ends)])
+
+
+class Pad(Function):
+    """y = x with a border of a constant;  gx = gy without the border."""
+
+    reads_inputs = False
+
+    def forward(self, x, *, widths, value):
+        self.inside = tuple([slice(a, a + n) for (a, _), n in zip(widths, x.shape)])
+        return self.xp.pad(x, widths, constant_values=value)
+
+    def backward(self, gy):
+        return gy[self.inside]
+
+
+def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
+    from .. import functions
+
+    return getattr(functions.shape, name)
