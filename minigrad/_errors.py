@@ -1,7 +1,7 @@
 """What the errors say: what is wrong, what was expected, what came, and what to do.
 
-`message` gives all texts of the library one form. The longer texts of the engine stand here too,
-each a function that returns the exception, so that ``autograd.py`` reads as the algorithm alone.
+`message` gives all texts of the library one form. The texts of the engine and of `Tensor` stand
+here too, each a function that returns the exception, so that their files read as the algorithm.
 """
 
 from __future__ import annotations
@@ -111,3 +111,73 @@ def unpaired_gradients(outputs: int, gradients: int) -> RuntimeError:
 def unused_inputs(which: list) -> RuntimeError:
     problem = f"inputs {which} did not lead to the outputs."
     return RuntimeError(message("grad", problem, do="give allow_unused=True to get None for them"))
+
+
+# -------------------------------------------------------------------------------- tensors
+
+
+def no_gradient(where: str) -> RuntimeError:
+    return RuntimeError(message(where, "the tensor requires no gradient."))
+
+
+def no_axes(where: str) -> TypeError:
+    return TypeError(message(where, "a tensor without axes has no length and no rows."))
+
+
+def always_requires_grad() -> RuntimeError:
+    problem = "a result of recorded operations always requires a gradient."
+    do = "use x.detach() for a tensor outside the graph"
+    return RuntimeError(message("requires_grad", problem, do=do))
+
+
+def not_floating(where: str, dtype) -> TypeError:
+    return TypeError(
+        message(
+            where,
+            "only floating tensors have gradients.",
+            expect="a floating dtype",
+            actual=dtype,
+            do="x.float() or x.double() first",
+        )
+    )
+
+
+def numpy_of_recorded() -> RuntimeError:
+    problem = "the tensor requires a gradient, which would not follow into NumPy."
+    return RuntimeError(message("numpy", problem, do="x.detach().numpy()"))
+
+
+def numpy_of_gpu(device) -> TypeError:
+    problem = "the tensor is on a GPU."
+    return TypeError(message("numpy", problem, actual=device, do="x.cpu().numpy()"))
+
+
+def not_one_element(where: str, shape: tuple, do: str = "") -> ValueError:
+    problem = "the tensor does not have exactly one element."
+    return ValueError(message(where, problem, actual=f"shape {tuple(shape)}", do=do))
+
+
+def copy_of_recorded() -> RuntimeError:
+    return RuntimeError(
+        message("deepcopy", "the tensor is part of a graph.", do="copy x.detach() instead")
+    )
+
+
+def in_place_while_recording(name: str) -> RuntimeError:
+    problem = (
+        "a tensor that requires a gradient is changed in place, or written into another, "
+        "while the graph is recorded."
+    )
+    do = "write y = x + ... instead; or change x.data, or work under no_grad()"
+    return RuntimeError(message(name, problem, do=do))
+
+
+def misfit_result(name: str, shape: tuple, result: tuple) -> ValueError:
+    problem = "the result does not fit into the tensor."
+    return ValueError(message(name, problem, expect=tuple(shape), actual=tuple(result)))
+
+
+def misfit_dtype(name: str, dtype, result) -> TypeError:
+    problem = "the result's dtype does not fit into the tensor."
+    do = "convert the tensor first"
+    return TypeError(message(name, problem, expect=dtype, actual=result, do=do))

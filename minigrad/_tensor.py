@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from . import _errors as errors
 from . import autograd, backend
-from ._errors import message
 from .functions import compare, elementwise, linalg, loss, reduce, shape
 from .ops.elementwise import Clone, ToDevice
 
@@ -113,7 +113,7 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self.array.ndim:
-            raise TypeError(message("len", "a tensor without axes has no length."))
+            raise errors.no_axes("len")
         return len(self.array)
 
     # --------------------------------------------------------------------- its gradient
@@ -126,23 +126,9 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if self.creator is not None and not value:
-            raise RuntimeError(
-                message(
-                    "requires_grad",
-                    "a result of recorded operations always requires a gradient.",
-                    do="use x.detach() for a tensor outside the graph",
-                )
-            )
+            raise errors.always_requires_grad()
         if value and self.dtype.kind != "f":
-            raise TypeError(
-                message(
-                    "requires_grad",
-                    "only floating tensors have gradients.",
-                    expect="a floating dtype",
-                    actual=self.dtype,
-                    do="x.float() or x.double() first",
-                )
-            )
+            raise errors.not_floating("requires_grad", self.dtype)
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -173,7 +159,7 @@ class Tensor:
     def retain_grad(self) -> None:
         """Keep ``.grad`` for this tensor too, though it is no leaf."""
         if not self._requires_grad:
-            raise RuntimeError(message("retain_grad", "the tensor requires no gradient."))
+            raise errors.no_gradient("retain_grad")
         if self.creator is not None:
             this = weakref.ref(self)  # the graph must not keep its own results alive
 
@@ -192,7 +178,7 @@ class Tensor:
         returned handle takes the hook out again.
         """
         if not self._requires_grad:
-            raise RuntimeError(message("register_hook", "the tensor requires no gradient."))
+            raise errors.no_gradient("register_hook")
         node = self.creator or self
         if node.hooks is None:
             node.hooks = []
@@ -212,7 +198,7 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            raise TypeError(message("data", "not a tensor.", actual=type(value).__name__))
+            raise TypeError(errors.message("data", "not a tensor.", actual=type(value).__name__))
         self.array = value.array
         self.bump_version()
 
@@ -225,19 +211,9 @@ class Tensor:
     def numpy(self) -> np.ndarray:
         """The array itself, for a tensor on the CPU that requires no gradient."""
         if self._requires_grad:
-            raise RuntimeError(
-                message(
-                    "numpy",
-                    "the tensor requires a gradient, which would not follow into NumPy.",
-                    do="x.detach().numpy()",
-                )
-            )
+            raise errors.numpy_of_recorded()
         if self.is_cuda:
-            raise TypeError(
-                message(
-                    "numpy", "the tensor is on a GPU.", actual=self.device, do="x.cpu().numpy()"
-                )
-            )
+            raise errors.numpy_of_gpu(self.device)
         return self.array
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -247,9 +223,7 @@ class Tensor:
     def item(self) -> int | float | bool:
         """The number in a tensor of one element."""
         if self.array.size != 1:
-            raise ValueError(
-                message("item", "the tensor has not one element.", actual=f"shape {self.shape}")
-            )
+            raise errors.not_one_element("item", self.shape)
         return self.array.item()
 
     def tolist(self):
@@ -258,14 +232,7 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.array.size != 1:
-            raise ValueError(
-                message(
-                    "bool",
-                    "a tensor of several elements is neither true nor false.",
-                    actual=f"shape {self.shape}",
-                    do="say which with .all() or .any()",
-                )
-            )
+            raise errors.not_one_element("bool", self.shape, do="say which: .all() or .any()")
         return bool(self.array.item())
 
     def __float__(self) -> float:
@@ -276,7 +243,7 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
-            raise TypeError(message("index", "not an integer tensor.", actual=self.dtype))
+            raise TypeError(errors.message("index", "not an integer tensor.", actual=self.dtype))
         return int(self.item())
 
     def __contains__(self, value) -> bool:
@@ -284,7 +251,7 @@ class Tensor:
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:
-            raise TypeError(message("iter", "a tensor without axes cannot be iterated over."))
+            raise errors.no_axes("iter")
         return iter(shape.unbind(self))
 
     def __hash__(self) -> int:
@@ -300,9 +267,7 @@ class Tensor:
 
     def __deepcopy__(self, memo) -> Tensor:
         if self.creator is not None:
-            raise RuntimeError(
-                message("deepcopy", "the tensor is part of a graph.", do="copy x.detach() instead")
-            )
+            raise errors.copy_of_recorded()
         result = type(self).__new__(type(self))
         memo[id(self)] = result
         result.array, result.creator, result.hooks = self.array.copy(), None, None
@@ -872,38 +837,16 @@ class Tensor:
         if autograd.is_grad_enabled():
             for x in (self, *others):
                 if isinstance(x, Tensor) and x._requires_grad:
-                    raise RuntimeError(
-                        message(
-                            name,
-                            "a tensor that requires a gradient is changed in place, or written "
-                            "into another, while the graph is recorded.",
-                            do="write y = x + ... instead; or change x.data, or under no_grad()",
-                        )
-                    )
+                    raise errors.in_place_while_recording(name)
         shape_, dtype = getattr(value, "shape", ()), getattr(value, "dtype", None)
         if len(shape_) > self.ndim or any(
             n not in (1, m) for n, m in zip(shape_[::-1], self.shape[::-1])
         ):
-            raise ValueError(
-                message(
-                    name,
-                    "the result does not fit into the tensor.",
-                    expect=self.shape,
-                    actual=tuple(shape_),
-                )
-            )
+            raise errors.misfit_result(name, self.shape, shape_)
         if dtype is not None and name not in ("copy_", "fill_", "x[...] = v"):
             kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
             if kinds[0] > kinds[1]:
-                raise TypeError(
-                    message(
-                        name,
-                        "the result's dtype does not fit into the tensor.",
-                        expect=self.dtype,
-                        actual=dtype,
-                        do="convert the tensor first",
-                    )
-                )
+                raise errors.misfit_dtype(name, self.dtype, dtype)
         self.array[...] = value
         self.bump_version()
         return self

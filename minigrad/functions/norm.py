@@ -1,9 +1,32 @@
-"""Batch norm from small ops: the definition that the fused op is held to."""
+"""Batch norm: the function around ``ops/norm.py``, and the definition that it is held to."""
 
 from __future__ import annotations
 
+from ..ops.norm import BatchNorm
 from .elementwise import sqrt
 from .shape import reshape
+
+
+def batch_norm(x, weight=None, bias=None, eps=1e-5) -> tuple:
+    """Return x normalised for each channel over samples and places, and the statistics used.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, ...)
+    weight, bias : Tensor, shape (C,), optional
+    eps : float, added to the variance.
+
+    Returns
+    -------
+    Tensor of x's shape, and two arrays (C,): the mean and the biased variance.
+    """
+    inputs, statistics = (x,), []
+    if weight is not None:
+        inputs = (x, weight) if bias is None else (x, weight, bias)
+    y = BatchNorm.apply(*inputs, eps=eps, statistics=statistics)
+    if weight is None and bias is not None:
+        y = y + reshape(bias, _per_channel(x))
+    return y, *statistics
 
 
 def batch_norm_simple(x, weight=None, bias=None, eps=1e-5):

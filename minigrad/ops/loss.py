@@ -65,6 +65,43 @@ class SoftmaxCrossEntropy(Function):
         return self.kernels.softmax_cross_entropy_backward(gy, self.p, self.labels)
 
 
+class Softplus(Function):
+    """y = ln(1 + e^x), which is -ln(1 - sigmoid(x));  gx = gy sigmoid(x).
+
+    Computed as max(x, 0) + ln(1 + e^-|x|), whose exponential never overflows.
+    """
+
+    def forward(self, x):
+        return self.xp.maximum(x, 0) + self.xp.log1p(self.xp.exp(-abs(x)))
+
+    def backward(self, gy):
+        (x,) = self.inputs
+        return gy * x.sigmoid()
+
+
+class BinaryCrossEntropy(Function):
+    """y = -t ln p - (1 - t) ln(1 - p);  gp = gy (p - t) / (p (1 - p)),  gt = gy (ln(1 - p) - ln p).
+
+    As in PyTorch the logarithms end at -100, and the denominator at 1e-12, so that p = 0 and
+    p = 1 give large numbers, not infinite ones.
+    """
+
+    def forward(self, p, t):
+        xp = self.xp
+        ln_p = xp.where(p == 0, -100, xp.log(xp.where(p == 0, 1, p)))
+        ln_q = xp.where(p == 1, -100, xp.log1p(-xp.where(p == 1, 0, p)))
+        return (t - 1) * xp.maximum(ln_q, -100) - t * xp.maximum(ln_p, -100)
+
+    def backward(self, gy):
+        p, t = self.inputs
+        gp = gy * (p - t) / (p * (1 - p)).clamp(min=1e-12)
+        if not self.needs_input_grad[1]:
+            return gp, None
+        ln_p = p.masked_fill(p == 0, 1).log().masked_fill(p == 0, -100)
+        ln_q = (-p.masked_fill(p == 1, 0)).log1p().masked_fill(p == 1, -100)
+        return gp, gy * (ln_q.clamp(min=-100) - ln_p.clamp(min=-100))
+
+
 def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
     from .. import functions
 

@@ -24,12 +24,15 @@ class BatchNorm(Function):
     The two means are what it costs that every x moves the mean and the variance of all. Source:
     Ioffe and Szegedy, "Batch Normalization", 2015, section 3, with the terms collected.
 
-    After ``forward``, the node has ``mean`` and ``var`` (biased), one number a channel.
+    The list `statistics`, where given, gets the mean and the biased variance of each channel:
+    an op has one output, and these are no part of the graph.
     """
 
-    def forward(self, x, w=None, b=None, *, eps):
-        y, self.mean, self.var, self.rstd = self.kernels.batch_norm(x, w, b, eps)
+    def forward(self, x, w=None, b=None, *, eps, statistics=None):
+        y, self.mean, var, self.rstd = self.kernels.batch_norm(x, w, b, eps)
         self.eps = eps
+        if statistics is not None:
+            statistics += self.mean, var
         return y
 
     def backward(self, gy):
