@@ -1,0 +1,156 @@
+"""One engine in a process of its own: runs the tasks that `bench.py` asks for, and answers in JSON.
+
+The code of a task is the same for minigrad and PyTorch, as their names are: only `torch` is one
+or the other. A line on standard input names a task and how many times to run it; the answer is
+the list of milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+
+import numpy as np
+
+ENGINE = sys.argv[1]  # "minigrad" or "torch"
+torch = importlib.import_module(ENGINE)
+nn = importlib.import_module(f"{ENGINE}.nn")
+optim = importlib.import_module(f"{ENGINE}.optim")
+data = importlib.import_module(f"{ENGINE}.utils.data")
+
+
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+        nn.Linear(84, 10),
+    )  # fmt: skip
+
+
+def keras():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 10)
+    )
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(64, 128, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(128 * 25, 10),
+    )  # fmt: skip
+
+
+def images(n):
+    rng = np.random.default_rng(0)
+    x = rng.random((n, 1, 28, 28), dtype=np.float32)
+    return torch.from_numpy(x), torch.from_numpy(rng.integers(0, 10, n))
+
+
+def training_step(make_model, make_optimizer, batch):
+    """Forward, loss, backward and update on one batch that stays the same."""
+    model = make_model()
+    optimizer = make_optimizer(model.parameters())
+    criterion = nn.CrossEntropyLoss()
+    x, y = images(batch)
+
+    def step():
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def sgd(parameters):
+    return optim.SGD(parameters, lr=0.01, momentum=0.9)
+
+
+def adam(parameters):
+    return optim.Adam(parameters, lr=0.001)
+
+
+def epoch(with_loader):
+    """A tenth of an epoch of MNIST-sized data through LeNet, with its loader or on one batch."""
+    x, y = images(6000)
+    loader = data.DataLoader(data.TensorDataset(x, y), batch_size=128, shuffle=True)
+    model = lenet()
+    optimizer, criterion = sgd(model.parameters()), nn.CrossEntropyLoss()
+    same = [(x[:128], y[:128])] * len(loader)
+
+    def run():
+        for xb, yb in loader if with_loader else same:
+            optimizer.zero_grad()
+            loss = criterion(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    return run
+
+
+def scalar_chain():
+    """10,000 operations on a number, forward and backward."""
+    x = torch.tensor(1.0, requires_grad=True)
+    w = torch.tensor(0.999, requires_grad=True)
+
+    def run():
+        y = x
+        for _ in range(5000):
+            y = y * w
+            y = y + x
+        y.backward()
+
+    return run
+
+
+TASKS = {
+    "MLP 784-256-10, batch 32": lambda: training_step(mlp, sgd, 32),
+    "MLP 784-256-10, batch 128": lambda: training_step(mlp, sgd, 128),
+    "LeNet, batch 32": lambda: training_step(lenet, sgd, 32),
+    "LeNet, batch 128": lambda: training_step(lenet, sgd, 128),
+    "Keras network, batch 32": lambda: training_step(keras, adam, 32),
+    "CNN 32-64-128, batch 32": lambda: training_step(cnn, sgd, 32),
+    "CNN 32-64-128, batch 128": lambda: training_step(cnn, sgd, 128),
+    "tenth of an epoch, with loader": lambda: epoch(True),
+    "tenth of an epoch, bare steps": lambda: epoch(False),
+    "10,000 scalar ops": scalar_chain,
+}
+
+
+def main():
+    ready = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "threads" in request:
+            torch.set_num_threads(request["threads"])
+            print(json.dumps("ok"), flush=True)
+            continue
+        name = request["task"]
+        if name == "names":
+            print(json.dumps(list(TASKS)), flush=True)
+            continue
+        if name not in ready:
+            torch.manual_seed(0)
+            ready = {name: TASKS[name]()}  # one at a time: the others' memory is not its own
+            for _ in range(3):
+                ready[name]()
+        times = []
+        for _ in range(request["times"]):
+            start = time.perf_counter()
+            ready[name]()
+            times.append((time.perf_counter() - start) * 1e3)
+        print(json.dumps(times), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""Helpers around training that are no part of a network; today ``data``, as in PyTorch."""
+
+from . import data as data

@@ -1,0 +1,68 @@
+"""Networks for images of 28 x 28: a perceptron, LeNet, and a small modern CNN.
+
+Each function returns an ordinary `Module`, built from layers in the order in which they run.
+
+Read before: ``nn/layers.py``. Read after: ``examples/mnist.py``, which trains them.
+"""
+
+from __future__ import annotations
+
+from .. import nn
+
+
+def mlp(hidden: int = 256, num_classes: int = 10) -> nn.Sequential:
+    """Return a perceptron of one hidden layer, 784-256-10 by default.
+
+    Takes images (N, 1, 28, 28), or anything with 784 numbers a sample; returns logits.
+    """
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(28 * 28, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, num_classes),
+    )
+
+
+def lenet(num_classes: int = 10) -> nn.Sequential:
+    """Return LeNet-5 with ReLU and max pooling, 61,706 parameters.
+
+    Takes images (N, 1, 28, 28) and returns logits (N, num_classes). Source: LeCun, Bottou,
+    Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998, with
+    today's activation and pooling.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2),  # 28 x 28
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 14 x 14
+        nn.Conv2d(6, 16, 5),  # 10 x 10
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 5 x 5
+        nn.Flatten(),
+        nn.Linear(16 * 5 * 5, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, num_classes),
+    )
+
+
+def cnn(num_classes: int = 10) -> nn.Sequential:
+    """Return a small convolutional network with batch norm and dropout.
+
+    Takes images (N, 1, 28, 28) and returns logits (N, num_classes).
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5, bias=False),  # 24 x 24; the norm's own bias follows
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 12 x 12
+        nn.Conv2d(16, 32, 5, bias=False),  # 8 x 8
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 4 x 4
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(32 * 4 * 4, 128),
+        nn.ReLU(),
+        nn.Linear(128, num_classes),
+    )
