@@ -42,7 +42,7 @@ def train(model, loader, validation_loader, loss_of, optimizer, schedule, epochs
         start = time.perf_counter()
         model.train()
         total_loss = total_right = seen = 0
-        bar = tqdm(loader, desc=f"epoch {epoch}/{epochs}", leave=False, unit="batch")
+        bar = tqdm(loader, desc=f"epoch {epoch}/{epochs}", leave=False, unit="batch", disable=None)
         for images, labels in bar:
             images, labels = images.to(device), labels.to(device)
 
@@ -56,7 +56,8 @@ def train(model, loader, validation_loader, loss_of, optimizer, schedule, epochs
             seen += len(labels)
             total_loss += loss.item() * len(labels)
             total_right += (logits.argmax(1) == labels).sum().item()
-            bar.set_postfix_str(f"loss {total_loss / seen:.3f}, accuracy {total_right / seen:.1%}")
+            status = f"loss {total_loss / seen:.3f}, accuracy {total_right / seen:.1%}"
+            bar.set_postfix_str(status, refresh=False)
 
         logits, labels = predict(model, validation_loader, device)
         row = {
@@ -103,7 +104,7 @@ def load_data(folder, download, seed):
     try:
         training = datasets.MNIST(folder, train=True, transform=transform, download=download)
         test = datasets.MNIST(folder, train=False, transform=transform, download=download)
-        name, held_out, epochs = "MNIST", 5000, 8
+        name, held_out, epochs = "MNIST", 5000, 3
     except datasets.DatasetNotFoundError as error:
         print(error)
         print(
@@ -113,7 +114,7 @@ def load_data(folder, download, seed):
         )
         training = datasets.Digits(train=True, transform=transform, mnist_form=True)
         test = datasets.Digits(train=False, transform=transform, mnist_form=True)
-        name, held_out, epochs = "the bundled digits", 137, 60
+        name, held_out, epochs = "the bundled digits", 137, 30
     sizes = [len(training) - held_out, held_out]
     generator = minigrad.Generator().manual_seed(seed)
     kept, validation = random_split(training, sizes, generator=generator)

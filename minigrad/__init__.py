@@ -148,6 +148,10 @@ from .functions.shape import (
     unsqueeze,
 )
 
+from . import nn, optim, utils  # isort: skip  (they need what stands above)
+from .kernels.threads import get_num_threads, set_num_threads  # isort: skip
+from .serialize import load, save  # isort: skip
+
 # PyTorch's other names for the same things.
 half, double, short, long = float16, float64, int16, int64
 float, int, bool = float32, int32, backend.bool_

@@ -59,7 +59,8 @@ class Tensor:
 
     def __init__(self, data, requires_grad: bool = False):
         if not backend.is_array(data):
-            data = np.array(data, dtype=backend.get_default_dtype())
+            keep = isinstance(data, np.generic)  # NumPy's scalars know their dtype
+            data = np.array(data, dtype=None if keep else backend.get_default_dtype())
         self.array = data
         self.grad = self.creator = self.hooks = None
         self._version = [0]
@@ -161,15 +162,8 @@ class Tensor:
         if not self._requires_grad:
             raise errors.no_gradient("retain_grad")
         if self.creator is not None:
-            this = weakref.ref(self)  # the graph must not keep its own results alive
-
-            def keep(gradient):
-                tensor = this()
-                if tensor is not None:
-                    before = tensor.grad
-                    tensor.grad = gradient.clone() if before is None else before + gradient
-
-            self.register_hook(keep)
+            # Weakly: the graph must not keep its own results alive.
+            self.creator.retained_by = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete in a backward.
@@ -198,7 +192,9 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
-            raise TypeError(errors.message("data", "not a tensor.", actual=type(value).__name__))
+            raise errors.not_a_tensor("data", value)
+        if self._requires_grad and value.dtype.kind != "f":
+            raise errors.not_floating("data", value.dtype)
         self.array = value.array
         self.bump_version()
 
@@ -263,7 +259,7 @@ class Tensor:
         return tensor_repr(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.array.size == 1 else repr(self)
+        return format(self.item(), spec) if spec else repr(self)
 
     def __deepcopy__(self, memo) -> Tensor:
         if self.creator is not None:
@@ -285,7 +281,7 @@ class Tensor:
         for arg in args:
             if isinstance(arg, Tensor):
                 dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, backend.device) or (isinstance(arg, str) and arg[:3] in _DEVICES):
+            elif type(arg) in (str, int, backend.device):
                 device = arg
             elif arg is not None and not isinstance(arg, bool):
                 dtype = arg
@@ -376,11 +372,17 @@ class Tensor:
     def __mod__(self, other):
         return elementwise.remainder(self, other)
 
+    def __rmod__(self, other):
+        return elementwise.remainder(other, self)
+
     def __matmul__(self, other):
         return linalg.matmul(self, other)
 
     def __rmatmul__(self, other):
         return linalg.matmul(other, self)
+
+    def __pos__(self):
+        return self
 
     def __neg__(self):
         return elementwise.neg(self)
@@ -392,10 +394,10 @@ class Tensor:
         return shape.index(self, key)
 
     def __eq__(self, other):
-        return compare.eq(self, other)
+        return NotImplemented if other is None else compare.eq(self, other)
 
     def __ne__(self, other):
-        return compare.ne(self, other)
+        return NotImplemented if other is None else compare.ne(self, other)
 
     def __lt__(self, other):
         return compare.lt(self, other)
@@ -419,7 +421,7 @@ class Tensor:
         return compare.bitwise("bitwise_xor", self, other)
 
     def __invert__(self):
-        return compare.logical_not(self)
+        return compare.invert(self)
 
     # ------------------------------------------------------------------ element by element
 
@@ -439,9 +441,9 @@ class Tensor:
         """self / other."""
         return elementwise.div(self, other, rounding_mode=rounding_mode)
 
-    def pow(self, other):
+    def pow(self, exponent):
         """self to the power other."""
-        return elementwise.pow(self, other)
+        return elementwise.pow(self, exponent)
 
     def neg(self):
         """-self."""
@@ -607,13 +609,13 @@ class Tensor:
         """ln of the sum of e^self over axes."""
         return reduce.logsumexp(self, dim, keepdim)
 
-    def cumsum(self, dim):
+    def cumsum(self, dim, *, dtype=None):
         """The running sums along an axis."""
-        return reduce.cumsum(self, dim)
+        return reduce.cumsum(self, dim, dtype=dtype)
 
-    def prod(self, dim=None, keepdim=False):
+    def prod(self, dim=None, keepdim=False, *, dtype=None):
         """The product over axes."""
-        return reduce.prod(self, dim, keepdim)
+        return reduce.prod(self, dim, keepdim, dtype=dtype)
 
     def all(self, dim=None, keepdim=False):
         """Whether all are true."""
@@ -744,12 +746,12 @@ class Tensor:
         return shape.triu(self, diagonal)
 
     def contiguous(self):
-        """The tensor itself: its memory layout is the library's own business."""
-        return self
+        """The tensor itself if its entries lie in memory in their order, else a copy where so."""
+        return self if self.is_contiguous() else self.clone()
 
     def is_contiguous(self):
-        """True, as `contiguous` has nothing to do."""
-        return True
+        """Whether the entries lie in memory in their order, the last axis fastest."""
+        return self.array.flags.c_contiguous
 
     # -------------------------------------------------------- answers without a derivative
 
@@ -847,6 +849,8 @@ class Tensor:
             kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
             if kinds[0] > kinds[1]:
                 raise errors.misfit_dtype(name, self.dtype, dtype)
+        if not self.array.flags.writeable:
+            raise errors.not_writable(name)
         self.array[...] = value
         self.bump_version()
         return self
@@ -868,6 +872,8 @@ class Tensor:
             self._requires_grad or getattr(source, "requires_grad", False)
         ):
             self._overwrite(name, value, source)  # raises
+        if not self.array.flags.writeable:
+            raise errors.not_writable(name)
         self.array[shape.index_key(key, self.array)] = value
         self.bump_version()
 
@@ -1035,5 +1041,4 @@ class RemovableHandle:
         self.remove()
 
 
-_DEVICES = ("cpu", "cud")
 autograd.Tensor = Tensor

@@ -71,13 +71,15 @@ class no_grad:
 
     def __new__(cls, function: Callable | None = None):
         block = super().__new__(cls)
+        block.before = []  # a stack: one block may be entered again inside itself
         return block if function is None else block(function)  # ``@no_grad`` works too
 
     def __enter__(self) -> None:
-        self.before, _mode.recording = _mode.recording, self.mode
+        self.before.append(_mode.recording)
+        _mode.recording = self.mode
 
     def __exit__(self, *exception) -> None:
-        _mode.recording = self.before
+        _mode.recording = self.before.pop()
 
     def __call__(self, function: Callable) -> Callable:
         return _decorate(function, type(self))
@@ -170,6 +172,7 @@ class Function:
         "hooks",
         "inputs",
         "needs_input_grad",
+        "retained_by",  # a weak reference to the output, if it asked to keep its gradient
         "shape",
         "xp",
         "__weakref__",
@@ -238,7 +241,7 @@ class Function:
             output.creator = node
             node.shape = y.shape
             node.edges = [(x.creator or x) if need else None for x, need in zip(inputs, needs)]
-            node.hooks = node.inputs = node._output = None
+            node.hooks = node.retained_by = node.inputs = node._output = None
             if cls.reads_inputs:
                 node.inputs, node._changes = inputs, changes
             if cls.saves_output:
@@ -363,9 +366,9 @@ def backprop(
         node = ready.pop()
         gradient = gradients.pop(node, None)  # None if every use said that there is none
         if gradient is not None:
-            for hook in node.hooks or ():
-                replaced = hook(gradient)
-                gradient = gradient if replaced is None else replaced
+            if node.hooks:
+                with set_grad_enabled(create_graph):
+                    gradient = _after_hooks(node, gradient)
             yield node, gradient
         if not node.edges:
             continue
@@ -399,7 +402,7 @@ def backprop(
 
 def _start(outputs, grad_outputs, create_graph: bool) -> dict:
     """Return the gradients that the walk starts from, by node."""
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    outputs = _tensors(outputs, "backward")
     if grad_outputs is None or isinstance(grad_outputs, Tensor):
         grad_outputs = [grad_outputs] * (1 if grad_outputs is not None else len(outputs))
     if len(outputs) != len(grad_outputs):
@@ -412,14 +415,35 @@ def _start(outputs, grad_outputs, create_graph: bool) -> dict:
             if y.array.size != 1:
                 raise errors.not_a_scalar(y)
             gy = Tensor(backend.array_module(y.array).ones_like(y.array))
+        (gy,) = _tensors(gy, "backward")
         if gy.array.shape != y.array.shape:
             raise errors.misfit_start(y, gy)
         node = y.creator or y
         with set_grad_enabled(create_graph):
+            gy = gy.to(y.array.dtype)
             if node in gradients:
                 gy = gradients[node] + gy
             gradients[node] = gy if node is not y else gy.clone()
     return gradients
+
+
+def _tensors(given, where: str) -> list:
+    """Return a list of the tensors in what may be one tensor or a sequence of them."""
+    given = [given] if isinstance(given, Tensor) or not hasattr(given, "__iter__") else list(given)
+    for x in given:
+        if not isinstance(x, Tensor):
+            raise errors.not_a_tensor(where, x)
+    return given
+
+
+def _after_hooks(node: Function | Tensor, gradient: Tensor) -> Tensor:
+    for hook in list(node.hooks):
+        replaced = hook(gradient)
+        if replaced is not None:
+            if not isinstance(replaced, Tensor) or replaced.shape != gradient.shape:
+                raise errors.misfit_hook(node, gradient, replaced)
+            gradient = replaced
+    return gradient
 
 
 def _is_fresh(share: Tensor, shares: tuple, upstream: Tensor, node: Function) -> bool:
@@ -442,17 +466,28 @@ def backward(
 ) -> None:
     """Add the gradient of `tensors` to the ``.grad`` of every leaf that led to them.
 
-    Parameters are those of `backprop`; `inputs` limits the leaves that get a gradient.
+    Parameters are those of `backprop`; `inputs` are the tensors that get a gradient, instead of
+    all leaves (and results with `retain_grad`).
     """
-    chosen = None if inputs is None else {inputs} if isinstance(inputs, Tensor) else set(inputs)
+    chosen = None
+    if inputs is not None:
+        chosen = {x.creator or x: x for x in _wanted(inputs, "backward")}
     walk = backprop(tensors, grad_tensors, retain_graph=retain_graph, create_graph=create_graph)
     for node, gradient in walk:
-        if isinstance(node, Function) or (chosen is not None and node not in chosen):
+        if chosen is not None:
+            x = chosen.get(node)
+        elif isinstance(node, Tensor):
+            x = node
+        else:
+            x = node.retained_by and node.retained_by()
+        if x is None:
             continue
-        if node.grad is not None:
-            with set_grad_enabled(create_graph):
-                gradient = node.grad + gradient  # never in place: others may hold .grad
-        node.grad = gradient
+        with set_grad_enabled(create_graph):
+            if x.grad is not None:
+                gradient = x.grad + gradient  # never in place: others may hold .grad
+            elif x is not node:
+                gradient = gradient.clone()  # the walk goes on with its own
+        x.grad = gradient
 
 
 def grad(
@@ -477,10 +512,7 @@ def grad(
     tuple of Tensor
         One gradient for each input.
     """
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    for i, x in enumerate(inputs):
-        if not x._requires_grad:
-            raise RuntimeError(errors.message("grad", f"input {i} does not require a gradient."))
+    inputs = _wanted(inputs, "grad")
     wanted = {x.creator or x: None for x in inputs}
     missing = len(wanted)
     walk = backprop(outputs, grad_outputs, retain_graph=retain_graph, create_graph=create_graph)
@@ -492,3 +524,21 @@ def grad(
         unused = [i for i, x in enumerate(inputs) if wanted[x.creator or x] is None]
         raise errors.unused_inputs(unused)
     return tuple([wanted[x.creator or x] for x in inputs])
+
+
+def _wanted(inputs, where: str) -> list:
+    inputs = _tensors(inputs, where)
+    for i, x in enumerate(inputs):
+        if not x._requires_grad:
+            raise errors.no_gradient(f"{where}: input {i}")
+    if not inputs:
+        raise errors.no_inputs(where)
+    return inputs
+
+
+def __getattr__(name: str):
+    if name in ("gradcheck", "gradgradcheck"):  # PyTorch has them here
+        from . import gradcheck
+
+        return getattr(gradcheck, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import numpy as np
 from .. import autograd, backend
 from .._errors import message
 from . import shape
-from .elementwise import _operand
+from .elementwise import _operand, promote
 from .reduce import values_and_indices
 
 
@@ -72,10 +72,21 @@ def logical_not(x):
 
 def bitwise(name: str, a, b):
     """Return a and b combined bit by bit (booleans: logically) by NumPy's function `name`."""
-    for x in (a, b):
-        if isinstance(x, autograd.Tensor) and x.dtype.kind == "f":
-            raise TypeError(message(name, "not integers or booleans.", actual=x.dtype))
-    return _compare(name, a, b)
+    _refuse_floats(name, a, b)
+    return _compare(name, *promote(a, b, where=name))
+
+
+def invert(x):
+    """Return x with every bit exchanged (booleans: where x is false)."""
+    _refuse_floats("invert", x)
+    return autograd.Tensor(~x.array)
+
+
+def _refuse_floats(name, *operands):
+    for x in operands:
+        if isinstance(x, float) or (isinstance(x, autograd.Tensor) and x.dtype.kind == "f"):
+            actual = getattr(x, "dtype", "float")
+            raise TypeError(message(name, "not integers or booleans.", actual=actual))
 
 
 def isnan(x):
@@ -113,6 +124,8 @@ def argsort(x, dim=-1, descending=False, stable=False):
     """Return the indices that sort x along axis `dim`; int64."""
     dim = shape.axis_of(dim, x.ndim, "argsort")
     xp, array = backend.array_module(x.array), x.array
+    if not array.ndim:
+        return autograd.Tensor(xp.zeros((), dtype=backend.int64))
     if not descending:
         return autograd.Tensor(xp.argsort(array, axis=dim, kind="stable").astype(backend.int64))
     # Sorting the reversed axis and reversing the result keeps equal entries in order.
@@ -142,4 +155,4 @@ def topk(x, k, dim=-1, largest=True, sorted=True):
 def nonzero(x):
     """Return the indices of the entries that are not zero, one row each; int64."""
     xp = backend.array_module(x.array)
-    return autograd.Tensor(xp.stack(xp.nonzero(x.array), axis=1).astype(backend.int64))
+    return autograd.Tensor(xp.argwhere(x.array).astype(backend.int64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._errors import message
 from ..ops.conv import Conv2d, Conv2dInput
-from .shape import reshape, unsqueeze
+from .shape import pad, reshape, unsqueeze
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -96,11 +96,13 @@ def conv_transpose2d(
                 actual=extra,
             )
         )
+    # Rows at the end that no window of the convolution reaches are zeros: they are put on after.
+    beyond = [max(0, e - (s - 1)) for e, s in zip(extra, stride)]
     size = tuple(
         [
-            (n - 1) * s - 2 * p + d * (k - 1) + e + 1
-            for n, s, p, d, k, e in zip(
-                x.shape[2:], stride, padding, dilation, weight.shape[2:], extra
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 + e - b
+            for n, s, p, d, k, e, b in zip(
+                x.shape[2:], stride, padding, dilation, weight.shape[2:], extra, beyond
             )
         ]
     )
@@ -110,6 +112,7 @@ def conv_transpose2d(
     y = Conv2dInput.apply(
         x, weight, size=size, stride=stride, padding=borders, dilation=dilation, groups=groups
     )
+    y = pad(y, (0, beyond[1], 0, beyond[0])) if any(beyond) else y
     return y if bias is None else y + reshape(bias, (-1, 1, 1))
 
 

@@ -14,6 +14,7 @@ from ..ops.elementwise import (
     Abs,
     Add,
     Cast,
+    Clamp,
     Cos,
     Div,
     Exp,
@@ -25,6 +26,8 @@ from ..ops.elementwise import (
     Neg,
     Pow,
     Relu,
+    Remainder,
+    RoundedDiv,
     Scale,
     Shift,
     Sigmoid,
@@ -40,18 +43,18 @@ from .shape import broadcast_to
 # ---------------------------------------------------- one shape and one dtype for two inputs
 
 
-def _binary(op, a, b):
+def _binary(op, a, b, **options):
     """Apply a two-input op; first bring both inputs to one dtype and one shape."""
     Tensor = autograd.Tensor
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         x, y = a.array, b.array
         if x.shape == y.shape and x.dtype == y.dtype and (op is not Div or x.dtype.kind == "f"):
-            return op.apply(a, b)  # nearly always
+            return op.apply(a, b, **options)  # nearly always
     a, b = promote(a, b, to_float=op is Div, where=op.__name__)
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape != b.shape:
         shape = broadcast_shape(op.__name__, a.shape, b.shape)
         a, b = broadcast_to(a, shape), broadcast_to(b, shape)
-    return op.apply(a, b)
+    return op.apply(a, b, **options)
 
 
 def broadcast_shape(name: str, *shapes: tuple) -> tuple:
@@ -75,7 +78,7 @@ def promote(a, b, *, to_float: bool = False, where: str = "promote") -> tuple:
     Float beats integer beats bool; among equals the wider wins; but a Python number or a 0-d
     tensor never widens a tensor with axes of the same kind. A Python number stays one.
     """
-    if type(b) in _NUMBERS and isinstance(a, autograd.Tensor) and a.array.dtype.kind == "f":
+    if _is_float_and_number(a, b):
         return a, b  # nearly always
     a, b = _operand(a, where), _operand(b, where)
     tensors = [t for t in (a, b) if isinstance(t, autograd.Tensor)]
@@ -110,7 +113,10 @@ def result_type(a, b) -> np.dtype:
     return result
 
 
-_NUMBERS = (float, int)
+def _is_float_and_number(a, b) -> bool:
+    return type(b) in (float, int) and isinstance(a, autograd.Tensor) and a.array.dtype.kind == "f"
+
+
 _KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
@@ -138,32 +144,29 @@ def _operand(x, where: str):
 
 def add(a, b, *, alpha=1):
     """Return a + alpha b."""
-    b = b if alpha == 1 else b * alpha
-    if type(b) in _NUMBERS:
-        a, c = promote(a, b)
-        return Shift.apply(a, c=c)
-    return _binary(Add, a, b)
+    if alpha != 1:
+        a, b = promote(a, b, where="add")
+        b = b * alpha
+    return Shift.apply(a, c=b) if _is_float_and_number(a, b) else _binary(Add, a, b)
 
 
 def sub(a, b, *, alpha=1):
     """Return a - alpha b."""
-    b = b if alpha == 1 else b * alpha
-    return add(a, -b) if type(b) in _NUMBERS else _binary(Sub, a, b)
+    if alpha != 1:
+        a, b = promote(a, b, where="sub")
+        b = b * alpha
+    return Shift.apply(a, c=-b) if _is_float_and_number(a, b) else _binary(Sub, a, b)
 
 
 def mul(a, b):
     """Return a b, element by element."""
-    if type(b) in _NUMBERS:
-        a, c = promote(a, b)
-        return Scale.apply(a, c=c)
-    return _binary(Mul, a, b)
+    return Scale.apply(a, c=b) if _is_float_and_number(a, b) else _binary(Mul, a, b)
 
 
 def div(a, b, *, rounding_mode=None):
     """Return a / b; integers give floats. `rounding_mode` is None, "floor" or "trunc"."""
-    y = _binary(Div, a, b)
     if rounding_mode is None:
-        return y
+        return _binary(Div, a, b)
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(
             message(
@@ -173,13 +176,12 @@ def div(a, b, *, rounding_mode=None):
                 actual=repr(rounding_mode),
             )
         )
-    rounded = Step.apply(y, name=rounding_mode)
-    return rounded.to(result_type(a, b))
+    return _binary(RoundedDiv, a, b, mode=rounding_mode)
 
 
-def pow(a, b):
-    """Return a to the power b."""
-    return _binary(Pow, a, b)
+def pow(x, exponent):
+    """Return x to the power `exponent`."""
+    return _binary(Pow, x, exponent)
 
 
 def maximum(a, b):
@@ -200,9 +202,19 @@ def where(condition, a, b):
     condition : Tensor of bool
     a, b : Tensor or number
     """
-    a, b = promote(a, b, where="where")
     if not isinstance(condition, autograd.Tensor):
-        condition = autograd.Tensor(condition)
+        condition = autograd.Tensor(np.asarray(condition))
+    if condition.dtype.kind != "b":
+        raise TypeError(
+            message(
+                "where",
+                "the condition is neither true nor false.",
+                expect="a tensor of bool",
+                actual=condition.dtype,
+                do="compare first, as in where(x > 0, a, b)",
+            )
+        )
+    a, b = promote(a, b, where="where")
     tensors = [t for t in (condition, a, b) if isinstance(t, autograd.Tensor)]
     shape = tensors[0].shape
     if any(t.shape != shape for t in tensors):
@@ -248,8 +260,7 @@ def abs(x):
 
 def remainder(a, b):
     """Return a - b floor(a / b), whose sign is the divisor's."""
-    quotient = div(a, b, rounding_mode="floor")
-    return a - b * quotient
+    return _binary(Remainder, a, b)
 
 
 def square(x):
@@ -283,34 +294,43 @@ def cast(x, dtype):
 
 
 def sign(x):
-    """Return -1, 0 or 1; the derivative is 0."""
-    return Step.apply(x, name="sign")
+    """Return -1, 0 or 1 (0 for NaN); the derivative is 0."""
+    return _step(x, "sign")
 
 
 def floor(x):
     """Return the largest integer that is not above x; the derivative is 0."""
-    return Step.apply(x, name="floor")
+    return _step(x, "floor")
 
 
 def ceil(x):
     """Return the smallest integer that is not below x; the derivative is 0."""
-    return Step.apply(x, name="ceil")
+    return _step(x, "ceil")
 
 
 def round(x):
     """Return the nearest integer, halves to the even one; the derivative is 0."""
-    return Step.apply(x, name="rint")
+    return _step(x, "rint")
 
 
 def trunc(x):
     """Return x without its fraction; the derivative is 0."""
-    return Step.apply(x, name="trunc")
+    return _step(x, "trunc")
+
+
+def _step(x, name):
+    whole = x.array.dtype.kind == "b" or (x.array.dtype.kind in "iu" and name != "sign")
+    return x.clone() if whole else Step.apply(x, name=name)
 
 
 def clamp(x, min=None, max=None):
     """Return x kept between `min` and `max` (numbers or tensors); both ends keep the gradient."""
     if min is None and max is None:
         raise ValueError(message("clamp", "neither min nor max is given."))
+    if not isinstance(min, autograd.Tensor) and not isinstance(max, autograd.Tensor):
+        for bound in (min, max):
+            x = x if bound is None else x.to(result_type(x, _operand(bound, "clamp")))
+        return Clamp.apply(x, low=min, high=max)
     if min is not None:
         x = where(x < min, min, x)
     if max is not None:

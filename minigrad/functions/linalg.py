@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import autograd
 from .._errors import message
 from ..ops.linalg import Linear, MatMul
@@ -100,5 +102,5 @@ def linear(x, weight, bias=None):
     inputs = (weight,) if bias is None else (weight, bias)
     if x.ndim == 2:
         return Linear.apply(x, *inputs)
-    y = Linear.apply(reshape(x, (x.array.size // in_features, in_features)), *inputs)
+    y = Linear.apply(reshape(x, (math.prod(x.shape[:-1]), in_features)), *inputs)
     return reshape(y, (*x.shape[:-1], out_features))

@@ -180,7 +180,7 @@ def _window(name, x, kernel_size, stride, padding, dilation, ceil_mode):
         )
     output_size = []
     for n, k, s, p, d in zip(x.shape[2:], kernel_size, stride, padding, dilation):
-        room = n + 2 * p - d * (k - 1) - 1
+        room = n + 2 * p - d * (k - 1) - 1 + (s - 1 if ceil_mode else 0)
         if room < 0:
             raise ValueError(
                 message(
@@ -190,7 +190,7 @@ def _window(name, x, kernel_size, stride, padding, dilation, ceil_mode):
                     actual=d * (k - 1) + 1,
                 )
             )
-        out = (room + s - 1 if ceil_mode else room) // s + 1
+        out = room // s + 1
         if ceil_mode and (out - 1) * s >= n + p:
             out -= 1  # the last window must start inside the image or its left padding
         output_size.append(out)

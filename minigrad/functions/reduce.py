@@ -7,19 +7,19 @@ from collections import namedtuple
 
 from .. import autograd, backend
 from .._errors import message
-from ..ops.reduce import Amax, Cumsum
+from ..ops.reduce import Amax, Amin, Cumsum
+from ..ops.shape import SumTo
 from . import elementwise
-from .shape import axes_of, axis_of, gather, index, reshape, squeeze, sum_to
+from .shape import axes_of, axis_of, cat, gather, index, reshape, squeeze
 
 
 def sum(x, dim=None, keepdim=False, *, dtype=None):
     """Return the sum over the axes `dim` (all by default); integers and booleans give int64."""
-    if dtype is not None:
-        x = x.to(dtype)
+    x = _accumulator(x, dtype)
     axes = axes_of(dim, x.ndim, "sum")
     if len(axes) == x.ndim and not keepdim:
-        return sum_to(x, ()) if x.ndim else x
-    return _drop(sum_to(x, _kept_shape(x, axes)), x, axes, keepdim)
+        return SumTo.apply(x, shape=())
+    return _drop(SumTo.apply(x, shape=_kept_shape(x, axes)), x, axes, keepdim)
 
 
 def mean(x, dim=None, keepdim=False, *, dtype=None):
@@ -43,42 +43,56 @@ def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
     n = math.prod([x.shape[i] for i in axes])
     deviation = x - mean(x, axes, keepdim=True)
     squares = sum(deviation * deviation, axes, keepdim)
-    return squares / (n - correction) if n > correction else squares * math.nan
+    return squares / (n - correction if n > correction else 0)
 
 
 def std(x, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """Return the standard deviation over the axes `dim`, the root of `var`."""
-    return elementwise.sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+    """Return the standard deviation over the axes `dim`; at 0 the derivative is 0."""
+    return _root(var(x, dim, unbiased, keepdim, correction=correction), 2)
 
 
 def norm(x, p=2, dim=None, keepdim=False):
     """Return the p-norm over the axes `dim`; at 0 the derivative is 0.
 
-    p may be 1, 2 or any positive number, or infinity.
+    p may be any positive number, infinity, or "fro", which is 2.
     """
-    if not p > 0:
+    p = 2 if p == "fro" or p is None else p
+    if not isinstance(p, (int, float)) or not p > 0:
         raise ValueError(message("norm", "no such norm.", expect="0 < p <= inf", actual=p))
     if p == math.inf:
         return amax(elementwise.abs(x), dim, keepdim)
     if p == 1:
         return sum(elementwise.abs(x), dim, keepdim)
-    powers = sum(x * x if p == 2 else elementwise.abs(x) ** p, dim, keepdim)
-    # The root's derivative is infinite at 0: take the root of 1 there, and then 0.
-    zero = powers == 0
-    return elementwise.where(zero, 0.0, elementwise.where(zero, 1.0, powers) ** (1 / p))
+    return _root(sum(x * x if p == 2 else elementwise.abs(x) ** p, dim, keepdim), p)
+
+
+def _root(x, p):
+    # The derivative is infinite at 0: take the root of 1 there, and then 0.
+    zero = x == 0
+    return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
 
 
 def amax(x, dim=None, keepdim=False):
     """Return the largest over the axes `dim`; ties share the gradient; NaN wins."""
-    axes = axes_of(dim, x.ndim, "amax")
-    if x.array.size == 0:
-        raise ValueError(message("amax", "there is nothing to compare.", actual=tuple(x.shape)))
-    return _drop(Amax.apply(x, axes=axes), x, axes, keepdim)
+    return _over_axes(Amax, x, dim, keepdim, "amax")
 
 
 def amin(x, dim=None, keepdim=False):
     """Return the smallest over the axes `dim`; ties share the gradient; NaN wins."""
-    return -amax(-x, dim, keepdim)
+    return _over_axes(Amin, x, dim, keepdim, "amin")
+
+
+def _over_axes(op, x, dim, keepdim, name):
+    axes = axes_of(dim, x.ndim, name)
+    _refuse_empty(x, axes, name)
+    return _drop(op.apply(x, axes=axes), x, axes, keepdim)
+
+
+def _refuse_empty(x, axes, name):
+    if 0 in [x.shape[i] for i in axes]:
+        raise ValueError(
+            message(name, "there is nothing to compare.", actual=f"shape {tuple(x.shape)}")
+        )
 
 
 values_and_indices = namedtuple("values_and_indices", "values indices")
@@ -104,7 +118,7 @@ def _extreme(x, dim, keepdim, over_all, index_of, of_two):
     if dim is None:
         return over_all(x)
     indices = index_of(x, dim, keepdim=True)
-    values = gather(x, dim, indices) if x.ndim else x
+    values = gather(x, dim, indices) if x.ndim else x.clone()
     if not keepdim and x.ndim:
         values, indices = squeeze(values, dim), squeeze(indices, dim)
     return values_and_indices(values, indices)
@@ -122,10 +136,9 @@ def argmin(x, dim=None, keepdim=False):
 
 def _index_of(x, dim, keepdim, name):
     xp, array = backend.array_module(x.array), x.array
-    if array.size == 0:
-        raise ValueError(message(name, "there is nothing to compare.", actual=tuple(x.shape)))
+    dim = None if dim is None else axis_of(dim, x.ndim, name)
+    _refuse_empty(x, range(x.ndim) if dim is None or not x.ndim else (dim,), name)
     if dim is not None and x.ndim:
-        dim = axis_of(dim, x.ndim, name)
         found = getattr(xp, name)(array, axis=dim)
         found = xp.expand_dims(found, dim) if keepdim else found
     else:
@@ -134,27 +147,31 @@ def _index_of(x, dim, keepdim, name):
     return autograd.Tensor(xp.asarray(found, dtype=backend.int64))
 
 
-def prod(x, dim=None, keepdim=False):
-    """Return the product over the axes `dim`; right also where entries are 0."""
+def prod(x, dim=None, keepdim=False, *, dtype=None):
+    """Return the product over the axes `dim`; integers and booleans give int64.
+
+    The first half of the factors is multiplied with the second, again and again: few products,
+    and (unlike y / x) right derivatives where factors are 0.
+    """
+    y = _accumulator(x, dtype).clone()
     axes = axes_of(dim, x.ndim, "prod")
-    y = x
     for axis in axes:
-        # One factor after the other: the derivative is each factor's rest, zeros included.
-        product = None
-        for i in range(x.shape[axis]):
-            factor = index(y, (slice(None),) * axis + (slice(i, i + 1),))
-            product = factor if product is None else product * factor
-        if product is None:
-            product = autograd.Tensor(
-                backend.array_module(y.array).ones(_kept_shape(y, (axis,)), y.dtype)
-            )
-        y = product
+        before = (slice(None),) * axis
+        if x.shape[axis] == 0:
+            y = sum(y, axis, keepdim=True) + 1
+        while y.shape[axis] > 1:
+            n = y.shape[axis] // 2
+            a, b = index(y, (*before, slice(0, n))), index(y, (*before, slice(n, 2 * n)))
+            rest = index(y, (*before, slice(2 * n, None)))
+            y = cat([a * b, rest], axis) if rest.shape[axis] else a * b
     return _drop(y, x, axes, keepdim)
 
 
-def cumsum(x, dim):
-    """Return the running sums along axis `dim`."""
-    return Cumsum.apply(x, axis=axis_of(dim, x.ndim, "cumsum"))
+def cumsum(x, dim, *, dtype=None):
+    """Return the running sums along axis `dim`; integers and booleans give int64."""
+    axis = axis_of(dim, x.ndim, "cumsum")
+    x = _accumulator(x, dtype)
+    return Cumsum.apply(x, axis=axis) if x.ndim else x.clone()
 
 
 def logsumexp(x, dim, keepdim=False):
@@ -181,6 +198,13 @@ def _truth(x, dim, keepdim, name):
     xp = backend.array_module(x.array)
     axes = axes_of(dim, x.ndim, name)
     return autograd.Tensor(xp.asarray(getattr(xp, name)(x.array, axis=axes, keepdims=keepdim)))
+
+
+def _accumulator(x, dtype):
+    """Return x in `dtype`, or by default in the dtype of its sums."""
+    if dtype is None:
+        dtype = x.dtype if x.array.dtype.kind == "f" else backend.int64
+    return x.to(dtype)
 
 
 def _kept_shape(x, axes):

@@ -68,10 +68,18 @@ def flatten(x, start_dim=0, end_dim=-1):
 def unflatten(x, dim, sizes):
     """Return x with axis `dim` split into `sizes` (one may be -1)."""
     dim = axis_of(dim, x.ndim, "unflatten")
-    sizes = tuple(sizes)
-    if -1 in sizes:
-        rest = math.prod([n for n in sizes if n != -1])
-        sizes = tuple([x.shape[dim] // rest if n == -1 else n for n in sizes])
+    sizes, n = tuple(sizes), x.shape[dim]
+    rest = math.prod([size for size in sizes if size != -1])
+    if n != rest and not (sizes.count(-1) == 1 and rest and n % rest == 0):
+        raise ValueError(
+            message(
+                "unflatten",
+                f"axis {dim} cannot be split into these sizes.",
+                expect=f"sizes whose product is {n} (at most one of them -1)",
+                actual=sizes,
+            )
+        )
+    sizes = [n // rest if size == -1 else size for size in sizes]
     return reshape(x, (*x.shape[:dim], *sizes, *x.shape[dim + 1 :]))
 
 
@@ -199,8 +207,14 @@ def index_select(x, dim, index):
 def cat(tensors, dim=0):
     """Return the tensors one after the other along axis `dim`."""
     tensors = list(tensors)
+    for x in tensors:
+        if not isinstance(x, autograd.Tensor):
+            raise TypeError(
+                message("cat", "not a tensor.", expect="tensors", actual=type(x).__name__)
+            )
     if not tensors:
         raise ValueError(message("cat", "there is nothing to concatenate."))
+    tensors = [x for x in tensors if x.shape != (0,)] or tensors  # PyTorch skips tensor([])
     dim = axis_of(dim, tensors[0].ndim, "cat")
     first = tensors[0].shape
     for i, x in enumerate(tensors):
@@ -258,6 +272,8 @@ def split(x, split_size_or_sections, dim=0):
 
 def chunk(x, chunks, dim=0):
     """Return x along axis `dim` in `chunks` pieces of one size; the last may be smaller."""
+    if not chunks >= 1:
+        raise ValueError(message("chunk", "no number of pieces.", expect="1 or more", actual=chunks))
     length = x.shape[axis_of(dim, x.ndim, "chunk")]
     return split(x, max(1, -(-length // chunks)), dim)
 
@@ -270,12 +286,21 @@ def unbind(x, dim=0):
 
 def flip(x, dims):
     """Return x with the order along the axes `dims` reversed."""
-    chosen = axes_of(dims, x.ndim, "flip")
+    chosen = () if dims == () else axes_of(dims, x.ndim, "flip")
     return index(x, tuple([slice(None, None, -1 if i in chosen else 1) for i in range(x.ndim)]))
 
 
 def repeat(x, sizes):
     """Return x repeated ``sizes[i]`` times along axis i (new axes come first)."""
+    if len(sizes) < x.ndim or any(n < 0 for n in sizes):
+        raise ValueError(
+            message(
+                "repeat",
+                "the numbers of copies do not fit the tensor.",
+                expect=f"at least {x.ndim} numbers, from 0 on",
+                actual=tuple(sizes),
+            )
+        )
     shape = (1,) * (len(sizes) - x.ndim) + tuple(x.shape)
     pairs = [n for pair in zip([1] * len(shape), shape) for n in pair]
     copies = [n for pair in zip(sizes, shape) for n in pair]
@@ -296,6 +321,10 @@ def triu(x, diagonal=0):
 def _triangle(x, keep):
     from .elementwise import where
 
+    if x.ndim < 2:
+        raise ValueError(
+            message("tril/triu", "not a matrix.", expect="2 axes or more", actual=tuple(x.shape))
+        )
     xp = backend.array_module(x.array)
     rows, columns = x.shape[-2:]
     return where(autograd.Tensor(keep(xp.arange(rows)[:, None], xp.arange(columns))), x, 0)

@@ -107,7 +107,7 @@ class Neg(Function):
 class Pow(Function):
     """y = a^b;  ga = gy b a^(b-1),  gb = gy y log a.
 
-    At the corners as PyTorch: b = 0 gives ga = 0, and a = 0 with b >= 0 gives gb = 0.
+    At the corners as PyTorch: a = b = 0 gives ga = 0, and a = 0 with b >= 0 gives gb = 0.
     """
 
     saves_output = True
@@ -120,9 +120,9 @@ class Pow(Function):
         ga = gb = None
         if self.needs_input_grad[0]:
             if isinstance(b, autograd.Tensor):
-                ga = gy * b * a ** (b - 1).masked_fill(b == 0, 0.0)
+                ga = gy * b * a ** (b - 1).masked_fill((a == 0) & (b == 0), 0.0)
             else:
-                ga = gy * (b * a ** (b - 1)) if b != 0 else gy * 0.0
+                ga = gy * (b * a ** (b - 1)) if b else gy.new_zeros(gy.shape)
         if self.needs_input_grad[1]:
             if not isinstance(a, autograd.Tensor):
                 a = autograd.Tensor(self.xp.asarray(a, dtype=gy.dtype))
@@ -299,6 +299,23 @@ class Abs(Function):
         return gy * x.sign()
 
 
+class Clamp(Function):
+    """y = x kept between two numbers (or None);  gx = gy from one end to the other, else 0."""
+
+    def forward(self, x, *, low, high):
+        self.low, self.high = low, high
+        return self.xp.clip(x, low, high)
+
+    def backward(self, gy):
+        (x,) = self.inputs
+        outside = x.isnan()
+        if self.low is not None:
+            outside = outside | (x < self.low)
+        if self.high is not None:
+            outside = outside | (x > self.high)
+        return gy.masked_fill(outside, 0.0)
+
+
 class Maximum(Function):
     """y = max(a, b);  gy goes to the larger; a tie shares it, half and half."""
 
@@ -329,12 +346,24 @@ class Where(Function):
     reads_inputs = False
 
     def forward(self, condition, a, b):
-        self.condition = condition
+        if True in self.needs_input_grad:
+            self.condition = condition.copy()  # the user may change the mask later
         return self.xp.where(condition, a, b)
 
     def backward(self, gy):
         taken = autograd.Tensor(self.condition)
         return None, gy.masked_fill(~taken, 0.0), gy.masked_fill(taken, 0.0)
+
+
+class Remainder(Function):
+    """y = a - b floor(a / b), with the sign of b;  ga = gy,  gb = -gy floor(a / b)."""
+
+    def forward(self, a, b):
+        return a % b
+
+    def backward(self, gy):
+        a, b = self.inputs
+        return gy, (-gy * (a // b) if self.needs_input_grad[1] else None)
 
 
 class Step(Function):
@@ -343,10 +372,25 @@ class Step(Function):
     reads_inputs = False
 
     def forward(self, x, *, name):
+        if name == "sign":
+            return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)  # 0 for NaN
         return getattr(self.xp, name)(x)
 
     def backward(self, gy):
-        return gy * 0.0
+        return gy.new_zeros(gy.shape)  # gy * 0 would be NaN where gy is infinite
+
+
+class RoundedDiv(Function):
+    """y = a / b rounded, down (mode "floor") or towards 0 ("trunc");  ga = gb = 0."""
+
+    reads_inputs = False
+
+    def forward(self, a, b, *, mode):
+        y = a // b  # not floor(a / b), which rounds twice: 1 // 0.1 is 9, floor(1 / 0.1) is 10
+        return y if mode == "floor" else y + ((y < 0) & (y * b != a))
+
+    def backward(self, gy):
+        return gy.new_zeros(gy.shape), gy.new_zeros(gy.shape)
 
 
 def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now

@@ -19,8 +19,17 @@ class Amax(Function):
 
     def backward(self, gy):
         (x,) = self.inputs
-        largest = (x == self.output.detach()).to(gy.dtype)  # piecewise constant in x
-        return largest * (gy / largest.sum(self.axes, keepdim=True))
+        ties = (x == self.output.detach()) | x.isnan()  # where one is NaN, so is the largest
+        ties = ties.to(gy.dtype)  # piecewise constant in x
+        return ties * (gy / ties.sum(self.axes, keepdim=True))
+
+
+class Amin(Amax):
+    """y = the smallest along some axes (kept, with size 1);  gy is shared evenly among ties."""
+
+    def forward(self, x, *, axes):
+        self.axes = axes
+        return x.min(axis=axes, keepdims=True)
 
 
 class Cumsum(Function):

@@ -89,6 +89,8 @@ class Index(Function):
         self.x_shape, self.key = x.shape, key
         parts = key if isinstance(key, tuple) else (key,)
         self.is_view = not any([backend.is_array(p) or isinstance(p, bool) for p in parts])
+        if not self.is_view and self.needs_input_grad[0]:  # the user may change the index later
+            self.key = tuple([p.copy() if backend.is_array(p) else p for p in parts])
         return x[key]
 
     def backward(self, gy):
