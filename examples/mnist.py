@@ -22,7 +22,7 @@ from tqdm import tqdm
 import minigrad
 import minigrad.nn.functional as F
 from minigrad import optim
-from minigrad.utils.data import DataLoader, random_split
+from minigrad.utils.data import DataLoader, Subset
 from minigrad.vision import datasets, models, transforms
 from minigrad.viz import plots
 
@@ -100,10 +100,10 @@ def mean_squared_error(logits, labels):
 
 def load_data(folder, download, seed):
     """Return training, validation and test data, the class names, and how many epochs suit."""
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.13,), (0.31,))])
+    plain = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.13,), (0.31,))])
     try:
-        training = datasets.MNIST(folder, train=True, transform=transform, download=download)
-        test = datasets.MNIST(folder, train=False, transform=transform, download=download)
+        training = validation = datasets.MNIST(folder, True, plain, download=download)
+        test = datasets.MNIST(folder, False, plain, download=download)
         name, held_out, epochs = "MNIST", 5000, 3
     except datasets.DatasetNotFoundError as error:
         print(error)
@@ -112,14 +112,18 @@ def load_data(folder, download, seed):
             "to 28 x 28. They are easier: the same people wrote the training and the test images.\n"
             "For MNIST give --download, or --data with the folder that holds it.\n"
         )
-        training = datasets.Digits(train=True, transform=transform, mnist_form=True)
-        test = datasets.Digits(train=False, transform=transform, mnist_form=True)
-        name, held_out, epochs = "the bundled digits", 137, 30
-    sizes = [len(training) - held_out, held_out]
-    generator = minigrad.Generator().manual_seed(seed)
-    kept, validation = random_split(training, sizes, generator=generator)
-    print(f"data: {name}, {sizes[0]:,} to train, {held_out:,} held out, {len(test):,} to test")
-    return kept, validation, test, epochs
+        # They are few, but a digit moved by up to three pixels is another image of the same.
+        moved = transforms.Compose([transforms.RandomCrop(28, padding=3), plain])
+        training, validation, test = [
+            datasets.Digits(part, transform, mnist_form=True)
+            for part, transform in ((True, moved), (True, plain), (False, plain))
+        ]
+        name, held_out, epochs = "the bundled digits", 137, 40
+    order = minigrad.randperm(len(training), generator=minigrad.Generator().manual_seed(seed))
+    order = order.tolist()
+    training, validation = Subset(training, order[held_out:]), Subset(validation, order[:held_out])
+    print(f"data: {name}, {len(training):,} to train, {held_out:,} held out, {len(test):,} to test")
+    return training, validation, test, epochs
 
 
 # ------------------------------------------------------------------------------------- main

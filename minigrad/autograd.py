@@ -230,8 +230,8 @@ class Function:
 
         y = node.forward(*arrays, **options)
 
-        if type(y) is not np.ndarray and not backend.is_array(y):
-            y = backend.as_0d_array(cls.__name__, y, node.xp)  # NumPy makes 0-d results scalars
+        if type(y) is not np.ndarray:
+            y = backend.as_array(y, cls.__name__)  # NumPy makes 0-d results scalars
         output = Tensor.__new__(Tensor)
         output.array = y
         output.grad = output.hooks = output.creator = None
@@ -386,7 +386,7 @@ def backprop(
                     if not isinstance(share, Tensor) or share.array.shape != source.shape:
                         raise errors.misfit_gradient(node, source, share)
                     if source in gradients:
-                        share = gradients[source] + share
+                        share = _plus(gradients[source], share)
                     elif not source.edges and not _is_fresh(share, shares, gradient, node):
                         share = share.clone()  # what a leaf keeps is its own
                     gradients[source] = share
@@ -444,6 +444,13 @@ def _after_hooks(node: Function | Tensor, gradient: Tensor) -> Tensor:
                 raise errors.misfit_hook(node, gradient, replaced)
             gradient = replaced
     return gradient
+
+
+def _plus(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, as an op of the graph only while gradients are recorded."""
+    if _mode.recording:
+        return a + b
+    return Tensor(backend.as_array(a.array + b.array, "backward"))
 
 
 def _is_fresh(share: Tensor, shares: tuple, upstream: Tensor, node: Function) -> bool:

@@ -9,6 +9,7 @@ Read before: nothing. Read after: ``autograd.py``, the engine.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Sequence
 
@@ -89,19 +90,21 @@ class device:
     __slots__ = ("index", "type")
 
     def __init__(self, type, index: int | None = None):
-        name, _, number = str(type).partition(":")
-        well_formed = name in ("cpu", "cuda") and (number.isdigit() if ":" in str(type) else True)
+        text = f"cuda:{type}" if isinstance(type, int) else str(type)  # a number means a GPU
+        text = text if index is None else f"{text}:{index}"
+        name, colon, number = text.partition(":")
+        well_formed = name in ("cpu", "cuda") and (number.isdigit() if colon else True)
         if not well_formed or (name == "cpu" and number not in ("", "0")):
             raise DeviceError(
                 message(
                     "device",
                     "there is no such device.",
                     expect="'cpu', 'cuda' or 'cuda:N'",
-                    actual=repr(type),
+                    actual=repr(text),
                 )
             )
         self.type = name
-        self.index = int(number) if number and name == "cuda" else index
+        self.index = int(number) if number and name == "cuda" else None
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -211,10 +214,14 @@ def refuse_mixed_devices(name: str, arrays) -> None:
         raise DeviceError(text)
 
 
-def as_0d_array(name: str, y, xp):
-    """Return a scalar as a 0-d array; refuse what an op's forward may not return."""
-    if isinstance(y, (np.generic, bool, int, float)):
-        return xp.asarray(y)
+def as_array(y, name: str):
+    """Return what op `name` computed as an array; refuse what is none."""
+    if isinstance(y, np.generic):
+        return np.asarray(y)
+    if is_array(y):
+        return y
+    if isinstance(y, (bool, int, float)):
+        return np.asarray(y, dtype=get_default_dtype() if isinstance(y, float) else None)
     if isinstance(y, (tuple, list)):
         problem, do = "forward returned several results.", "write one Function for each output"
     else:
@@ -358,4 +365,9 @@ def shape_of(sizes: Sequence) -> tuple:
     """Return the shape meant by ``f(2, 3)`` or ``f((2, 3))``: both are allowed, as in PyTorch."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return tuple(int(size) for size in sizes)
+    try:
+        return tuple([operator.index(size) for size in sizes])
+    except TypeError:
+        raise TypeError(
+            message("shape", "a size is not an integer.", expect="integers", actual=tuple(sizes))
+        ) from None

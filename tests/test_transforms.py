@@ -7,6 +7,7 @@ import pytest
 from helpers import arr, make
 
 import minigrad
+from minigrad import Tensor
 from minigrad.vision import transforms
 from minigrad.vision.transforms import Compose, Lambda, Normalize, ToTensor, has_batch
 
@@ -250,3 +251,63 @@ def test_the_base_class_asks_for_its_methods():
         Forgotten()(1)
     with pytest.raises(NotImplementedError, match="Forgotten"):
         Forgotten().batch(1)
+
+
+# ---------------------------------------------------------------------------- random crops
+
+
+def naive_crops(images, size, padding, generator):
+    """One image after the other, by slices; images (N, H, W, C)."""
+    out = []
+    for image in images:
+        padded = np.pad(image, [(p, p) for p in padding] + [(0, 0)])
+        room = [n - k + 1 for n, k in zip(padded.shape, size)]
+        y, x = generator.integers(0, room)
+        out.append(padded[y : y + size[0], x : x + size[1]])
+    return np.stack(out)
+
+
+@pytest.mark.parametrize("form", ["planes", "(H, W)", "(H, W, C)"])
+@pytest.mark.parametrize("size, padding", [((5, 7), (2, 1)), ((3, 4), (0, 0)), ((9, 4), (2, 3))])
+def test_random_crop_is_the_naive_one_by_one(form, size, padding):
+    images = np.random.default_rng(0).integers(1, 256, (6, 5, 7, 3), dtype=np.uint8)
+    if form == "(H, W)":
+        images = images[..., :1]
+    expected = naive_crops(images, size, padding, np.random.default_rng(4))
+    given = {
+        "planes": Tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+        "(H, W)": images[..., 0],
+        "(H, W, C)": images,
+    }[form]
+
+    def channels_last(result):
+        array = result.numpy() if isinstance(result, Tensor) else result
+        return array.transpose(0, 2, 3, 1) if form == "planes" else array.reshape(expected.shape)
+
+    crop = transforms.RandomCrop(size, padding, generator=np.random.default_rng(4))
+    np.testing.assert_array_equal(channels_last(crop.batch(given)), expected)
+
+    crop = transforms.RandomCrop(size, padding, generator=np.random.default_rng(4))
+    single = [crop(image) for image in given]
+    single = [s.numpy() if isinstance(s, Tensor) else s for s in single]
+    stacked = np.stack(single)
+    stacked = Tensor(stacked) if form == "planes" else stacked
+    np.testing.assert_array_equal(channels_last(stacked), expected)
+
+
+def test_random_crop_draws_from_the_seeded_generator():
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    crop = transforms.RandomCrop(4)
+    minigrad.manual_seed(1)
+    first = [crop(image) for _ in range(5)]
+    minigrad.manual_seed(1)
+    np.testing.assert_array_equal(first, [crop(image) for _ in range(5)])
+    assert len({window.tobytes() for window in first}) > 1
+
+
+@pytest.mark.parametrize("arguments", [(0,), (-1,), ((2, 3, 4),), (2.5,), (3, -1), (True,)])
+def test_random_crop_refuses_nonsense(arguments):
+    with pytest.raises(ValueError, match="RandomCrop: not a"):
+        transforms.RandomCrop(*arguments)
+    with pytest.raises(ValueError, match="does not fit"):
+        transforms.RandomCrop(9)(np.zeros((8, 8), np.uint8))

@@ -96,8 +96,10 @@ def conv_transpose2d(
                 actual=extra,
             )
         )
-    # Rows at the end that no window of the convolution reaches are zeros: they are put on after.
-    beyond = [max(0, e - (s - 1)) for e, s in zip(extra, stride)]
+    # What output_padding adds at the end is first what `padding` cut off there; then, within a
+    # stride, what the convolution would overlook; then zeros, which are put on after.
+    shown = [min(e, p) for e, p in zip(extra, padding)]
+    beyond = [max(0, e - n - (s - 1)) for e, n, s in zip(extra, shown, stride)]
     size = tuple(
         [
             (n - 1) * s - 2 * p + d * (k - 1) + 1 + e - b
@@ -108,7 +110,7 @@ def conv_transpose2d(
     )
     if min(size) < 1:
         raise ValueError(message(name, "nothing is left of the output.", actual=f"size {size}"))
-    borders = tuple([(p, p) for p in padding])
+    borders = tuple([(p, p - n) for p, n in zip(padding, shown)])
     y = Conv2dInput.apply(
         x, weight, size=size, stride=stride, padding=borders, dilation=dilation, groups=groups
     )

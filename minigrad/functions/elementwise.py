@@ -15,6 +15,7 @@ from ..ops.elementwise import (
     Add,
     Cast,
     Clamp,
+    Clone,
     Cos,
     Div,
     Exp,
@@ -43,13 +44,15 @@ from .shape import broadcast_to
 # ---------------------------------------------------- one shape and one dtype for two inputs
 
 
-def _binary(op, a, b, **options):
+def _binary(op, a, b, op_with_number=None, **options):
     """Apply a two-input op; first bring both inputs to one dtype and one shape."""
     Tensor = autograd.Tensor
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         x, y = a.array, b.array
         if x.shape == y.shape and x.dtype == y.dtype and (op is not Div or x.dtype.kind == "f"):
             return op.apply(a, b, **options)  # nearly always
+    elif op_with_number is not None and _is_float_and_number(a, b):
+        return op_with_number.apply(a, c=b)
     a, b = promote(a, b, to_float=op is Div, where=op.__name__)
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape != b.shape:
         shape = broadcast_shape(op.__name__, a.shape, b.shape)
@@ -95,7 +98,7 @@ def promote(a, b, *, to_float: bool = False, where: str = "promote") -> tuple:
 def result_type(a, b) -> np.dtype:
     """Return the dtype of a result computed from `a` and `b` (tensors or Python numbers)."""
     strong = {0: [], 1: [], 2: []}  # Python numbers, 0-d tensors, tensors with axes
-    for x in (a, b):
+    for x in (_operand(a, "result_type"), _operand(b, "result_type")):
         if isinstance(x, autograd.Tensor):
             strong[2 if x.ndim else 1].append(x.dtype)
         else:
@@ -147,7 +150,7 @@ def add(a, b, *, alpha=1):
     if alpha != 1:
         a, b = promote(a, b, where="add")
         b = b * alpha
-    return Shift.apply(a, c=b) if _is_float_and_number(a, b) else _binary(Add, a, b)
+    return _binary(Add, a, b, Shift)
 
 
 def sub(a, b, *, alpha=1):
@@ -160,7 +163,7 @@ def sub(a, b, *, alpha=1):
 
 def mul(a, b):
     """Return a b, element by element."""
-    return Scale.apply(a, c=b) if _is_float_and_number(a, b) else _binary(Mul, a, b)
+    return _binary(Mul, a, b, Scale)
 
 
 def div(a, b, *, rounding_mode=None):
@@ -224,6 +227,11 @@ def where(condition, a, b):
             for t in (condition, a, b)
         ]
     return Where.apply(condition, a, b)
+
+
+def clone(x):
+    """Return a copy of x; the gradient flows through it."""
+    return Clone.apply(x)
 
 
 def neg(x):

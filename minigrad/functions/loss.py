@@ -9,12 +9,17 @@ from .shape import axis_of, gather, reshape
 
 def softmax(x, dim):
     """Return e^x over its sum along axis `dim`: positive numbers that sum to 1."""
-    return Softmax.apply(_floating(x, "softmax"), axis=axis_of(dim, x.ndim, "softmax"))
+    return _along(Softmax, x, dim, "softmax")
 
 
 def log_softmax(x, dim):
     """Return the logarithm of the softmax along axis `dim`, without overflow."""
-    return LogSoftmax.apply(_floating(x, "softmax"), axis=axis_of(dim, x.ndim, "log_softmax"))
+    return _along(LogSoftmax, x, dim, "log_softmax")
+
+
+def _along(op, x, dim, name):
+    axis = axis_of(dim, _floating(x, name).ndim, name)
+    return op.apply(x, axis=axis) if x.array.size else x.clone()  # of nothing, nothing
 
 
 def softmax_cross_entropy(z, labels):

@@ -384,7 +384,7 @@ def _pad_widths(x, pad, mode):
     pairs = [pad[i : i + 2] for i in range(0, len(pad), 2)]
     widths = [(0, 0)] * (x.ndim - len(pairs)) + pairs[::-1]
     for axis, ((a, b), n) in enumerate(zip(widths, x.shape)):
-        most = {"constant": None, "reflect": n - 1, "circular": n, "replicate": None}[mode]
+        most = {"reflect": max(0, n - 1), "circular": n}.get(mode)
         too_wide = most is not None and max(a, b) > most
         if too_wide or (mode != "constant" and min(a, b) < 0) or a + b + n < 0:
             raise ValueError(

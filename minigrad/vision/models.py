@@ -1,4 +1,4 @@
-"""Networks for images of 28 x 28: a perceptron, LeNet, and a small modern CNN.
+"""Networks for images of 28 x 28: perceptrons, two LeNets, and a small modern CNN.
 
 Each function returns an ordinary `Module`, built from layers in the order in which they run.
 
@@ -23,6 +23,23 @@ def mlp(hidden: int = 256, num_classes: int = 10) -> nn.Sequential:
     )
 
 
+def lenet_300_100(num_classes: int = 10) -> nn.Sequential:
+    """Return a perceptron of two hidden layers, 784-300-100-10: 266,610 parameters.
+
+    The first network of every paper on compression. Takes images (N, 1, 28, 28), or anything with
+    784 numbers a sample; returns logits. Source: LeCun, Bottou, Bengio and Haffner,
+    "Gradient-Based Learning Applied to Document Recognition", 1998, with today's activation.
+    """
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(28 * 28, 300),
+        nn.ReLU(),
+        nn.Linear(300, 100),
+        nn.ReLU(),
+        nn.Linear(100, num_classes),
+    )
+
+
 def lenet(num_classes: int = 10) -> nn.Sequential:
     """Return LeNet-5 with ReLU and max pooling, 61,706 parameters.
 
@@ -43,6 +60,25 @@ def lenet(num_classes: int = 10) -> nn.Sequential:
         nn.Linear(120, 84),
         nn.ReLU(),
         nn.Linear(84, num_classes),
+    )
+
+
+def lenet5(num_classes: int = 10) -> nn.Sequential:
+    """Return the LeNet-5 that compression papers mean, 20-50-500-10: 431,080 parameters.
+
+    It is the one that came with Caffe (Jia et al., 2014): wider than `lenet`, and without an
+    activation between convolution and pooling. Takes images (N, 1, 28, 28), returns logits
+    (N, num_classes).
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 20, 5),  # 24 x 24
+        nn.MaxPool2d(2),  # 12 x 12
+        nn.Conv2d(20, 50, 5),  # 8 x 8
+        nn.MaxPool2d(2),  # 4 x 4
+        nn.Flatten(),
+        nn.Linear(50 * 4 * 4, 500),
+        nn.ReLU(),
+        nn.Linear(500, num_classes),
     )
 
 

@@ -7,7 +7,7 @@ method ``batch``, which obeys one law (the images of a batch stand along a new f
 
 `DataLoader` and the datasets of ``vision`` use it where every transform of a chain has it; one
 callable of your own in a `Compose` and images go through the chain one by one. Both ways give the
-same numbers. An image comes in one of two forms:
+same numbers, for what is drawn at random too. An image comes in one of two forms:
 
 - an *array* as the files store it: uint8 from 0 to 255, of shape (H, W) or (H, W, C);
 - a *tensor* as networks want it: floating, of shape (C, H, W).
@@ -250,6 +250,89 @@ class Normalize(Transform):
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"
+
+
+class RandomCrop(Transform):
+    """Cut a window out of the image at a random place, after a border was added to it.
+
+    With a border of p and the image's own size this is a random shift by up to p pixels, the
+    cheapest way to more training images. Each image of a batch is shifted by itself.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Height and width of the window.
+    padding : int or (int, int)
+        The border: above and below, left and right.
+    fill : number
+        The border's value.
+    generator : Generator, optional
+        Where the places are drawn from; by default this thread's generator.
+
+    Raises
+    ------
+    ValueError
+        If the window does not fit into the image with its border.
+    """
+
+    def __init__(self, size, padding=0, fill=0, generator=None):
+        self.size = _two_sizes("size", size, 1)
+        self.padding = _two_sizes("padding", padding, 0)
+        self.fill, self.generator = fill, generator
+
+    def __call__(self, image: Any) -> Any:
+        if isinstance(image, Tensor):
+            return Tensor(self.batch(Tensor(image.array[None])).array[0])
+        return self.batch(_pixels(image)[None])[0]
+
+    def batch(self, images: Any) -> Any:
+        """Arrays (N, H, W[, C]) or a tensor (N, C, H, W) to the same with H x W of `size`."""
+        if isinstance(images, Tensor):
+            return Tensor(np.ascontiguousarray(self._crop(images.array, images.ndim - 2)))
+        return self._crop(images, 1)
+
+    def _crop(self, images: np.ndarray, axis: int) -> np.ndarray:
+        """Cut along `axis` (the rows) and the one after it."""
+        widths = [(0, 0)] * images.ndim
+        widths[axis : axis + 2] = [(p, p) for p in self.padding]
+        padded = np.pad(images, widths, constant_values=self.fill)
+        room = [n - k + 1 for n, k in zip(padded.shape[axis : axis + 2], self.size)]
+        if min(room) < 1:
+            raise ValueError(
+                message(
+                    "RandomCrop",
+                    "the window does not fit into the image with its border.",
+                    expect=f"a size of at most {padded.shape[axis : axis + 2]}",
+                    actual=self.size,
+                )
+            )
+        places = backend.generator(self.generator).integers(0, room, (len(images), 2))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.size, (axis, axis + 1))
+        # windows: (N, ..., rooms, ..., size); take each image's own place, then the axes' order.
+        rows, columns = places.T
+        key = (np.arange(len(images)), *[slice(None)] * (axis - 1), rows, columns)
+        cropped = windows[key]
+        if axis == 1:
+            return np.moveaxis(cropped, (-2, -1), (1, 2))
+        return cropped
+
+    def __repr__(self) -> str:
+        return f"RandomCrop(size={self.size}, padding={self.padding})"
+
+
+def _two_sizes(name: str, value, least: int) -> tuple[int, int]:
+    sizes = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes)
+    if len(sizes) != 2 or not whole or min(sizes) < least:
+        raise ValueError(
+            message(
+                "RandomCrop",
+                f"not a {name}.",
+                expect=f"an int or a pair of ints from {least} on",
+                actual=repr(value),
+            )
+        )
+    return sizes
 
 
 def _check_callable(where: str, transform: Any) -> None:
