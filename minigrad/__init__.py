@@ -79,6 +79,7 @@ from .functions.elementwise import (
     add,
     ceil,
     clamp,
+    clone,
     cos,
     div,
     exp,

@@ -108,6 +108,24 @@ def unpaired_gradients(outputs: int, gradients: int) -> RuntimeError:
     )
 
 
+def not_a_tensor(where: str, x) -> TypeError:
+    problem = "this is not a tensor."
+    do = "make it one with minigrad.tensor(...)"
+    return TypeError(message(where, problem, expect="a Tensor", actual=type(x).__name__, do=do))
+
+
+def no_inputs(where: str) -> ValueError:
+    problem = "there is no tensor to give a gradient to."
+    return ValueError(message(where, problem, expect="one input or more", actual="none"))
+
+
+def misfit_hook(node, gradient, replaced) -> RuntimeError:
+    actual = tuple(replaced.shape) if hasattr(replaced, "array") else type(replaced).__name__
+    problem = "what the hook returned cannot take the gradient's place."
+    expect = f"None, or a tensor of shape {tuple(gradient.shape)}"
+    return RuntimeError(message("hook", problem, expect=expect, actual=actual))
+
+
 def unused_inputs(which: list) -> RuntimeError:
     problem = f"inputs {which} did not lead to the outputs."
     return RuntimeError(message("grad", problem, do="give allow_unused=True to get None for them"))
@@ -170,6 +188,11 @@ def in_place_while_recording(name: str) -> RuntimeError:
     )
     do = "write y = x + ... instead; or change x.data, or work under no_grad()"
     return RuntimeError(message(name, problem, do=do))
+
+
+def not_writable(name: str) -> RuntimeError:
+    problem = "the memory cannot be written: it is read-only, or several entries share it (expand)."
+    return RuntimeError(message(name, problem, do="work on a copy: x = x.clone()"))
 
 
 def misfit_result(name: str, shape: tuple, result: tuple) -> ValueError:

@@ -20,7 +20,7 @@ import numpy as np
 from . import _errors as errors
 from . import autograd, backend
 from .functions import compare, elementwise, linalg, loss, reduce, shape
-from .ops.elementwise import Clone, ToDevice
+from .ops.elementwise import ToDevice
 
 
 class Tensor:
@@ -557,7 +557,7 @@ class Tensor:
 
     def clone(self):
         """A copy; the gradient flows through it."""
-        return Clone.apply(self)
+        return elementwise.clone(self)
 
     # ----------------------------------------------------------------------- fewer numbers
 
@@ -849,7 +849,7 @@ class Tensor:
             kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
             if kinds[0] > kinds[1]:
                 raise errors.misfit_dtype(name, self.dtype, dtype)
-        if not self.array.flags.writeable:
+        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
             raise errors.not_writable(name)
         self.array[...] = value
         self.bump_version()
@@ -872,7 +872,7 @@ class Tensor:
             self._requires_grad or getattr(source, "requires_grad", False)
         ):
             self._overwrite(name, value, source)  # raises
-        if not self.array.flags.writeable:
+        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
             raise errors.not_writable(name)
         self.array[shape.index_key(key, self.array)] = value
         self.bump_version()

@@ -30,8 +30,10 @@ def tensor(data, *, dtype=None, device=None, requires_grad: bool = False) -> Ten
         where = data.device if where is None else where
         data = data.array
     if backend.is_array(data):
-        where = backend.device_of(data) if where is None else where
-        array = data.astype(data.dtype if dtype is None else dtype)  # a copy
+        if where is None and not isinstance(data, np.ndarray):
+            where = backend.device_of(data)
+        data = _checked(data, "tensor")
+        array = data.astype(data.dtype.newbyteorder("=") if dtype is None else dtype)  # a copy
     else:
         array = _from_python(data, dtype)
     return _finish(array, where, requires_grad)
@@ -60,6 +62,8 @@ def _from_python(data, dtype) -> np.ndarray:
                 actual=f"{type(data).__name__} of dtype {array.dtype}",
             )
         )
+    if array.dtype == np.uint64 and not isinstance(data, np.generic):
+        raise ValueError(message("tensor", "an integer is too large for int64.", actual=array.max()))
     if dtype is None and array.dtype == np.float64 and not isinstance(data, np.generic):
         dtype = backend.get_default_dtype()
     return array if dtype is None else array.astype(dtype)
@@ -70,6 +74,9 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     if not isinstance(data, Tensor):
         if not backend.is_array(data):
             return tensor(data, dtype=dtype, device=device)
+        if isinstance(data, np.ndarray):
+            device = backend.default_device() if device is None else device
+            data = data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
         data = Tensor(_checked(data, "as_tensor"))
     return data.to(dtype=dtype, device=device)
 
@@ -83,6 +90,15 @@ def from_numpy(array: np.ndarray) -> Tensor:
                 "not a NumPy array.",
                 actual=type(array).__name__,
                 do="use minigrad.tensor(...)",
+            )
+        )
+    if not array.dtype.isnative:
+        raise TypeError(
+            message(
+                "from_numpy",
+                "the bytes of the numbers are in another machine's order.",
+                actual=repr(array.dtype.str),
+                do="minigrad.tensor(array), which copies",
             )
         )
     return Tensor(_checked(array, "from_numpy"))
@@ -106,6 +122,13 @@ def _finish(array: np.ndarray, device, requires_grad: bool) -> Tensor:
     return Tensor(backend.asarray_on(array, device), requires_grad=requires_grad)
 
 
+def _shape(*size) -> tuple:
+    shape = backend.shape_of(size)
+    if any(n < 0 for n in shape):
+        raise ValueError(message("shape", "a size is negative.", expect="0 or more", actual=shape))
+    return shape
+
+
 def _float_dtype(dtype) -> np.dtype:
     return backend.get_default_dtype() if dtype is None else np.dtype(dtype)
 
@@ -115,25 +138,26 @@ def _float_dtype(dtype) -> np.dtype:
 
 def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return zeros."""
-    return full(backend.shape_of(size), 0, _float_dtype(dtype), device, requires_grad)
+    return full(_shape(*size), 0, _float_dtype(dtype), device, requires_grad)
 
 
 def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return ones."""
-    return full(backend.shape_of(size), 1, _float_dtype(dtype), device, requires_grad)
+    return full(_shape(*size), 1, _float_dtype(dtype), device, requires_grad)
 
 
 def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return a tensor whose entries mean nothing yet."""
-    array = np.empty(backend.shape_of(size), dtype=_float_dtype(dtype))
+    array = np.empty(_shape(*size), dtype=_float_dtype(dtype))
     return _finish(array, device, requires_grad)
 
 
 def full(size, fill_value, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return `fill_value` in every entry; its own kind decides the dtype."""
+    fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     if dtype is None:
         dtype = tensor(fill_value).dtype
-    array = np.full(tuple(size), fill_value, dtype=dtype)
+    array = np.full(_shape(size), fill_value, dtype=dtype)
     return _finish(array, device, requires_grad)
 
 
@@ -161,7 +185,8 @@ def full_like(x: Tensor, fill_value, *, dtype=None, device=None, requires_grad=F
 
 def eye(n: int, m: int | None = None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return n rows and m columns (n by default) with ones on the diagonal."""
-    return _finish(np.eye(n, m, dtype=_float_dtype(dtype)), device, requires_grad)
+    rows, columns = _shape(n, n if m is None else m)
+    return _finish(np.eye(rows, columns, dtype=_float_dtype(dtype)), device, requires_grad)
 
 
 # ------------------------------------------------------------------------------- counted up
@@ -171,6 +196,8 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     """Return start, start + step, ... below `end`; int64 where all three are integers."""
     if end is None:
         start, end = 0, start
+    if step == 0:
+        raise ValueError(message("arange", "the step is 0.", expect="any other number", actual=step))
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, end, step))
         dtype = backend.int64 if whole else backend.get_default_dtype()
@@ -188,13 +215,16 @@ def linspace(start, end, steps: int, *, dtype=None, device=None, requires_grad=F
 
 def rand(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return numbers drawn evenly from 0 up to 1."""
-    array = backend.generator(generator).random(backend.shape_of(size))
-    return _finish(array.astype(_float_dtype(dtype)), device, requires_grad)
+    dtype = _float_dtype(dtype)
+    array = np.asarray(backend.generator(generator).random(_shape(*size))).astype(dtype)
+    if dtype.kind == "f":  # rounding to fewer digits must not make a 1
+        array = np.minimum(array, np.nextafter(dtype.type(1), dtype.type(0)))
+    return _finish(array, device, requires_grad)
 
 
 def randn(*size, generator=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return numbers drawn from the standard normal distribution."""
-    array = np.asarray(backend.generator(generator).standard_normal(backend.shape_of(size)))
+    array = np.asarray(backend.generator(generator).standard_normal(_shape(*size)))
     return _finish(array.astype(_float_dtype(dtype)), device, requires_grad)
 
 
@@ -202,7 +232,7 @@ def randint(low, high, size=None, *, generator=None, dtype=None, device=None) ->
     """Return integers drawn evenly from `low` up to but not including `high`; int64."""
     if size is None:
         low, high, size = 0, low, high
-    array = np.asarray(backend.generator(generator).integers(low, high, tuple(size)))
+    array = np.asarray(backend.generator(generator).integers(low, high, _shape(size)))
     return _finish(array.astype(dtype or backend.int64), device, False)
 
 
@@ -221,7 +251,10 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, dtype=None, device=N
 
 def bernoulli(p: Tensor, *, generator=None) -> Tensor:
     """Return 1 with the probability in each entry of p, else 0."""
-    drawn = backend.generator(generator).random(p.shape) < backend.to_numpy(p.array)
+    probability = backend.to_numpy(p.array)
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(message("bernoulli", "not probabilities.", expect="from 0 to 1", actual=p))
+    drawn = backend.generator(generator).random(p.shape) < probability
     return _finish(drawn.astype(p.dtype), p.device, False)
 
 
