@@ -394,10 +394,10 @@ class Tensor:
         return shape.index(self, key)
 
     def __eq__(self, other):
-        return NotImplemented if other is None else compare.eq(self, other)
+        return compare.eq(self, other) if compare.can_compare(other) else NotImplemented
 
     def __ne__(self, other):
-        return NotImplemented if other is None else compare.ne(self, other)
+        return compare.ne(self, other) if compare.can_compare(other) else NotImplemented
 
     def __lt__(self, other):
         return compare.lt(self, other)
@@ -849,7 +849,7 @@ class Tensor:
             kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
             if kinds[0] > kinds[1]:
                 raise errors.misfit_dtype(name, self.dtype, dtype)
-        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
+        if not backend.is_writable(self.array):
             raise errors.not_writable(name)
         self.array[...] = value
         self.bump_version()
@@ -872,7 +872,7 @@ class Tensor:
             self._requires_grad or getattr(source, "requires_grad", False)
         ):
             self._overwrite(name, value, source)  # raises
-        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
+        if not backend.is_writable(self.array):
             raise errors.not_writable(name)
         self.array[shape.index_key(key, self.array)] = value
         self.bump_version()

@@ -369,6 +369,9 @@ def backprop(
             if node.hooks:
                 with set_grad_enabled(create_graph):
                     gradient = _after_hooks(node, gradient)
+            if isinstance(node, Tensor) and gradient.dtype != node.dtype:
+                with set_grad_enabled(create_graph):
+                    gradient = gradient.to(node.dtype)
             yield node, gradient
         if not node.edges:
             continue

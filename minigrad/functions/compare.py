@@ -25,6 +25,15 @@ def _compare(name: str, a, b):
         ) from None
 
 
+def can_compare(x) -> bool:
+    """Whether ``tensor == x`` compares entries; None, strings and the like are just not equal.
+
+    (Lists count in, so that they raise: that they equal no tensor would go unnoticed.)
+    """
+    numbers = (autograd.Tensor, bool, int, float, np.generic, list, tuple)
+    return isinstance(x, numbers) or backend.is_array(x)
+
+
 def eq(a, b):
     """Return where a equals b."""
     return _compare("equal", a, b)

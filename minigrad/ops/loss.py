@@ -51,7 +51,7 @@ class SoftmaxCrossEntropy(Function):
     """
 
     def forward(self, z, *, labels):
-        self.labels = labels
+        self.labels = labels.copy()  # the user may change them later
         y, self.p = self.kernels.softmax_cross_entropy(z, labels)
         return y
 

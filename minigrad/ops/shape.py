@@ -54,11 +54,13 @@ class SumTo(Function):
 class Reshape(Function):
     """y = x with other axes, in the same order;  gx = gy reshaped back."""
 
-    reads_inputs, is_view = False, True
+    reads_inputs = False
 
     def forward(self, x, *, shape):
         self.x_shape = x.shape
-        return x.reshape(shape)
+        y = x.reshape(shape)  # a view where the layout allows it
+        self.is_view = x.flags.c_contiguous or self.xp.may_share_memory(x, y)
+        return y
 
     def backward(self, gy):
         return Reshape.apply(gy, shape=self.x_shape)
@@ -89,7 +91,9 @@ class Index(Function):
         self.x_shape, self.key = x.shape, key
         parts = key if isinstance(key, tuple) else (key,)
         self.is_view = not any([backend.is_array(p) or isinstance(p, bool) for p in parts])
-        if not self.is_view and self.needs_input_grad[0]:  # the user may change the index later
+        if self.is_view:
+            return x[key] if ... in parts else x[(*parts, ...)]  # NumPy's x[0] may be a scalar
+        if self.needs_input_grad[0]:  # the user may change the index later
             self.key = tuple([p.copy() if backend.is_array(p) else p for p in parts])
         return x[key]
 

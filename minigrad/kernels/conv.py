@@ -1,0 +1,295 @@
+"""Convolution on the CPU: unfold a little, multiply at once, samples side by side in memory.
+
+Three choices make it fast; everything else is bookkeeping.
+
+1. **Samples innermost.** Inside, an image batch lies as (C, H, W, N), as in Krizhevsky's
+   cuda-convnet (2012). Moving the window by one pixel then moves a run of W*N numbers, so the
+   copies below are long and straight for any kernel size. Results are handed out as the (N, C, H,
+   W) view of that memory; elementwise ops keep it, pooling slices it without gaps, and flattening
+   it for a linear layer costs nothing.
+2. **Unfold in one direction only.** The columns of a convolution hold, for every output, the
+   C*KH*KW inputs under its window. If only the KW shifts *along* a row are copied, and rows are
+   stored one after the other, then the columns of output row r are the KH consecutive rows r ...
+   r+KH-1 as they lie: one overlapping view ("band") serves all output rows, at a KH-th of the
+   copying.
+3. **Blocks that stay in cache.** A block of output rows (and, in wide layers, of output columns) is
+   unfolded into a reused buffer of about a megabyte and multiplied while it is there; backward
+   unfolds it again rather than keep it. Blocks depend on the shapes only, so `threads.run` may
+   share them out freely.
+
+Read before: ``memory.py``, and ``conv2d`` in ``cuda.py``, the plain form that this is tested
+against. Read after: ``pool.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from . import cuda
+from .memory import scratch
+from .threads import WORTH_SHARING, run
+from .windows import conv_output_size, valid_slices
+
+BLOCK_BYTES = 1 << 20  # of unfolded columns: about one core's L2 cache
+NARROWEST = 512  # numbers in a run: below this, matrix products lose their speed
+MATRIX_ROWS = 256  # of the input gradient's product, in two ranges of channels
+SHORT_ROW = 64  # output rows shorter than this are unfolded fully and multiplied together
+
+
+def _stage(x, padding):
+    """x (N, C, H, W) as (C, H, W, N) in order, zeros around it: x's own memory if that will do,
+    else scratch.
+    """
+    x = x.transpose(1, 2, 3, 0)
+    (top, bottom), (left, right) = padding
+    if not (top or bottom or left or right):
+        if x.flags.c_contiguous:
+            return x
+        staged = scratch("stage", x.shape, x.dtype)
+        staged[...] = x
+        return staged
+    C, H, W, N = x.shape
+    staged = scratch("stage", (C, top + H + bottom, left + W + right, N), x.dtype)
+    staged[:, :top] = 0
+    staged[:, top + H :] = 0
+    staged[:, top : top + H, :left] = 0
+    staged[:, top : top + H, left + W :] = 0
+    staged[:, top : top + H, left : left + W] = x
+    return staged
+
+
+def _even(total, most):
+    """Cut ``range(total)`` into equal pieces of at most ``most``."""
+    pieces = -(-total // max(1, most))
+    step = -(-total // pieces)
+    return [(a, min(total, a + step)) for a in range(0, total, step)]
+
+
+def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work):
+    """Output blocks (row, end row, column, end column) whose unfolded inputs fill about
+    BLOCK_BYTES.
+    """
+    OH, OW = out_size
+    KH, KW = kernel_size
+    pixel = C * KW * N * itemsize  # unfolded bytes per input row and output column
+    rows_read, fixed = (stride[0], KH - stride[0]) if dilation[0] == 1 else (KH, 0)
+    columns = OW
+    if OW * N >= SHORT_ROW:
+        tall = min(OH, 2 * KH) * rows_read + fixed
+        columns = min(OW, max(-(-NARROWEST // N), BLOCK_BYTES // (pixel * tall)))
+    strips = _even(OW, columns)
+    rows = (BLOCK_BYTES // (pixel * strips[0][1]) - fixed) // rows_read
+    bands = _even(OH, rows)
+    if len(strips) * len(bands) == 1 and OH > 1 and work > WORTH_SHARING:
+        bands = _even(OH, -(-OH // 2))
+    return [(*band, *strip) for band in bands for strip in strips]
+
+
+def _unfold(x, block, kernel_size, stride, dilation, by_row):
+    """Columns of one block of outputs, as matrices (B, KH*C*KW, L): a view of scratch memory (or of
+    x).
+
+    ``by_row``: one matrix per output row, bands of rows unfolded along the width only; else one
+    matrix for the block, fully unfolded.
+    """
+    r0, r1, c0, c1 = block
+    (KH, KW), (sh, sw), (dh, dw) = kernel_size, stride, dilation
+    C, N = x.shape[0], x.shape[3]
+    R, L = r1 - r0, (c1 - c0) * N
+    if KH == KW == sh == sw == 1:
+        pixels = x[:, r0:r1, c0:c1]
+        return pixels.reshape(C, R, L).transpose(1, 0, 2) if by_row else pixels.reshape(1, C, R * L)
+    from_c, from_h, from_w, from_n = x.strides
+    corner = x[:, r0 * sh :, c0 * sw :]
+    width = (c1 - c0, N)
+    if not by_row:
+        shape = (KH, C, KW, R, *width)
+        steps = (dh * from_h, from_c, dw * from_w, sh * from_h, sw * from_w, from_n)
+    elif dh == 1:
+        shape = ((R - 1) * sh + KH, C, KW, *width)
+        steps = (from_h, from_c, dw * from_w, sw * from_w, from_n)
+    else:  # the rows under a window are not neighbours: copy them for each output row
+        shape = (R, KH, C, KW, *width)
+        steps = (sh * from_h, dh * from_h, from_c, dw * from_w, sw * from_w, from_n)
+    columns = scratch("columns", shape, x.dtype)
+    columns[...] = as_strided(corner, shape, steps)
+    if not by_row:
+        return columns.reshape(1, KH * C * KW, R * L)
+    row = L * x.itemsize
+    band = (sh if dh == 1 else KH) * C * KW * row
+    return as_strided(columns, (R, KH * C * KW, L), (band, row, x.itemsize))
+
+
+def _matrices(y, block, by_row):
+    """One block of y (F, OH, OW, N) as the matrices (B, F, L) that belong to `_unfold`'s."""
+    r0, r1, c0, c1 = block
+    F, OH, OW, N = y.shape
+    if by_row:
+        return y.reshape(F, OH, OW * N)[:, r0:r1, c0 * N : c1 * N].transpose(1, 0, 2)
+    return y.reshape(F, OH * OW * N)[:, r0 * OW * N : r1 * OW * N][None]
+
+
+def _wide(function, *arrays):
+    """Run ``function`` on half-precision arrays in single precision (BLAS has no half), and round
+    the result.
+    """
+    return function(*(None if a is None else a.astype(np.float32) for a in arrays)).astype(
+        np.float16
+    )
+
+
+def conv2d(x, w, bias, stride, padding, dilation, groups):
+    """See `minigrad.kernels.cuda.conv2d`."""
+    if x.size == 0:
+        return cuda.conv2d(x, w, bias, stride, padding, dilation, groups)
+    if x.dtype == np.float16:
+        return _wide(lambda *a: conv2d(*a, stride, padding, dilation, groups), x, w, bias)
+    F, C, *kernel_size = w.shape
+    N, G = x.shape[0], F // groups
+    out_size = conv_output_size(x.shape[2:], kernel_size, stride, padding, dilation)
+    x = _stage(x, padding)
+    y = np.empty((F, *out_size, N), x.dtype)
+    by_row = out_size[1] * N >= SHORT_ROW
+    matrix = w.transpose(0, 2, 1, 3).reshape(groups, G, -1)
+    offset = None if bias is None else bias.reshape(groups, G, 1)
+
+    def one(item):
+        g, block = item
+        columns = _unfold(x[g * C : g * C + C], block, kernel_size, stride, dilation, by_row)
+        out = _matrices(y[g * G : g * G + G], block, by_row)
+        np.matmul(matrix[g], columns, out=out)
+        if offset is not None:
+            out += offset[g]
+
+    work = w.size * N * out_size[0] * out_size[1]
+    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work)
+    run(one, [(g, block) for g in range(groups) for block in blocks], work)
+    return y.transpose(3, 0, 1, 2)
+
+
+def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
+    """See `minigrad.kernels.cuda.conv2d_weight`. Each block gives a partial sum; they are added in
+    block order.
+    """
+    if x.size == 0:
+        return cuda.conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups)
+    if x.dtype == np.float16:
+        return _wide(
+            lambda *a: conv2d_weight(*a, kernel_size, stride, padding, dilation, groups), x, gy
+        )
+    N, F, *out_size = gy.shape
+    C, G = x.shape[1] // groups, F // groups
+    K = C * kernel_size[0] * kernel_size[1]
+    x = _stage(x, padding)
+    gy = np.ascontiguousarray(gy.transpose(1, 2, 3, 0))
+    by_row = out_size[1] * N >= SHORT_ROW
+    work = K * gy.size
+    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work)
+    partial = np.empty((len(blocks), groups, K, G), x.dtype)
+
+    def one(item):
+        g, b = item
+        columns = _unfold(x[g * C : g * C + C], blocks[b], kernel_size, stride, dilation, by_row)
+        rows = _matrices(gy[g * G : g * G + G], blocks[b], by_row).transpose(0, 2, 1)
+        out = partial[b, g]
+        if len(columns) == 1:
+            np.matmul(columns[0], rows[0], out=out)
+        elif K * G * x.itemsize <= BLOCK_BYTES // 16:
+            products = np.matmul(columns, rows, out=scratch("products", (len(rows), K, G), x.dtype))
+            np.add.reduce(products, axis=0, out=out)
+        else:
+            product = scratch("products", (K, G), x.dtype)
+            np.matmul(columns[0], rows[0], out=out)
+            for r in range(1, len(rows)):
+                out += np.matmul(columns[r], rows[r], out=product)
+
+    run(one, [(g, b) for g in range(groups) for b in range(len(blocks))], work)
+    gw = np.add.reduce(partial, axis=0).reshape(groups, kernel_size[0], C, kernel_size[1], G)
+    return np.ascontiguousarray(gw.transpose(0, 4, 2, 1, 3)).reshape(F, C, *kernel_size)
+
+
+def conv2d_input(gy, w, size, stride, padding, dilation, groups):
+    """See `minigrad.kernels.cuda.conv2d_input`. The unfolding run backwards: multiply, then add
+    what was copied.
+
+    Blocks are ranges of input channels, whose sums never meet.
+    """
+    if gy.size == 0:
+        return cuda.conv2d_input(gy, w, size, stride, padding, dilation, groups)
+    if gy.dtype == np.float16:
+        return _wide(lambda *a: conv2d_input(*a, size, stride, padding, dilation, groups), gy, w)
+    F, C, KH, KW = w.shape
+    N, G = gy.shape[0], F // groups
+    gy = np.ascontiguousarray(gy.transpose(1, 2, 3, 0))
+    gx = np.empty((C * groups, *size, N), gy.dtype)
+
+    def one(item):
+        g, (c0, c1) = item
+        rows = gy[g * G : g * G + G]
+        part = w[g * G : g * G + G, c0:c1]
+        out = gx[g * C + c0 : g * C + c1]
+        _fold(rows, part, out, stride, (padding[0][0], padding[1][0]), dilation)
+
+    work = w.size * N * gy.shape[1] * gy.shape[2]
+    pieces = 2 * max(1, round(C * KH * KW / MATRIX_ROWS)) if work >= WORTH_SHARING else 1
+    run(one, [(g, r) for g in range(groups) for r in _even(C, -(-C // pieces))], work)
+    return gx.transpose(3, 0, 1, 2)
+
+
+def _fold(gy, w, gx, stride, corner, dilation):
+    """Fill gx (C, H, W, N) from gy (F, OH, OW, N) and w (F, C, KH, KW), a strip of output columns
+    at a time.
+    """
+    (C, H, W, N), (F, OH, OW, _) = gx.shape, gy.shape
+    KH, KW = w.shape[2:]
+    matrix = np.ascontiguousarray(w.transpose(2, 1, 3, 0)).reshape(KH * C * KW, F)
+    (sh, sw), (dh, dw), (top, left) = stride, dilation, corner
+    if KH == KW == sh == sw == 1 and gx.shape[1:] == gy.shape[1:]:
+        np.matmul(matrix, gy.reshape(F, -1), out=gx.reshape(C, -1))
+        return
+    gx[...] = 0
+    by_row = OW * N >= SHORT_ROW
+    tall = (OH - 1) * sh + (KH - 1) * dh + 1
+    first, last = max(0, top), min(tall, top + H)
+    columns = OW
+    if by_row:
+        pixel = KH * C * KW * OH * N * gx.itemsize
+        columns = min(OW, max(-(-NARROWEST // N), 2 * BLOCK_BYTES // pixel))
+    for c0, c1 in _even(OW, columns):
+        width = (c1 - c0, N)
+        L = width[0] * N
+        if by_row:
+            products = scratch("columns", (OH, KH, C, KW, *width), gx.dtype)
+            rows = gy.reshape(F, OH, OW * N)[:, :, c0 * N : c1 * N].transpose(1, 0, 2)
+            np.matmul(matrix, rows, out=products.reshape(OH, KH * C * KW, L))
+            products = products.transpose(1, 0, 2, 3, 4, 5)
+            sums = scratch("sums", (tall, C, KW, *width), gx.dtype)
+        else:
+            products = scratch("columns", (KH, C, KW, OH, *width), gx.dtype)
+            np.matmul(matrix, gy.reshape(F, OH * L), out=products.reshape(KH * C * KW, OH * L))
+            products = products.transpose(0, 3, 1, 2, 4, 5)
+            sums = scratch("sums", (C, KW, tall, *width), gx.dtype).transpose(2, 0, 1, 3, 4)
+        _sum_rows(products, sums, sh, dh)
+        for j in range(KW):
+            valid = valid_slices(c0 * sw + j * dw, sw, left, W, width[0])
+            if valid is not None and first < last:
+                shifted = sums[first:last, :, j, valid[0]].transpose(1, 0, 2, 3)
+                into = gx[:, first - top : last - top, valid[1]]
+                np.add(into, shifted, out=into)
+
+
+def _sum_rows(products, sums, stride, dilation):
+    """sums[r * stride + i * dilation] += products[i, r], starting from zero."""
+    KH, OH = products.shape[:2]
+    end = (OH - 1) * stride + 1
+    sums[:end:stride] = products[0]
+    if stride == 1:
+        sums[end:] = 0
+    else:
+        sums[end:] = 0
+        for skipped in range(1, stride):
+            sums[skipped:end:stride] = 0
+    for i in range(1, KH):
+        rows = sums[i * dilation : i * dilation + end : stride]
+        np.add(rows, products[i], out=rows)

@@ -1,0 +1,48 @@
+"""Softmax cross-entropy and dropout's mask on the CPU: few calls, because the arrays are small.
+
+Read before: ``norm.py``. Read after: ``scatter.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax_cross_entropy(z, labels):
+    """See `minigrad.kernels.cuda.softmax_cross_entropy`: returns (losses, p)."""
+    rows = np.arange(len(z))
+    p = z - np.maximum.reduce(z, axis=1, keepdims=True)
+    picked = p[rows, labels]
+    np.exp(p, out=p)
+    total = np.add.reduce(p, axis=1, keepdims=True)
+    p /= total
+    losses = np.log(total[:, 0])
+    losses -= picked
+    return losses, p
+
+
+def softmax_cross_entropy_backward(g, p, labels):
+    """See `minigrad.kernels.cuda.softmax_cross_entropy_backward`."""
+    gz = p * g[:, None]
+    gz[np.arange(len(p)), labels] -= g
+    return gz
+
+
+def dropout_mask(rng, shape, p, dtype):
+    """Zeros with probability ``p``, else 1/(1-p): what dropout multiplies by (Srivastava et al.
+    2014).
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    shape : tuple of int
+    p : float in [0, 1]
+    dtype : floating dtype of the result
+    """
+    dtype = np.dtype(dtype)
+    if p >= 1:
+        return np.zeros(shape, dtype)
+    keep = rng.random(shape, dtype=np.float32) >= np.float32(p)
+    mask = keep.astype(dtype)
+    mask *= 1 / (1 - p)
+    return mask
