@@ -145,13 +145,17 @@ def worst_mistakes(images, labels, logits, count: int = 16, classes=None) -> Fig
     return figure
 
 
-def filters(weight, columns: int = 8) -> Figure:
+def filters(weight, count: int = 64, columns: int = 8) -> Figure:
     """Draw the filters of a convolution, or the rows of a linear layer that fit a square.
 
     Parameters
     ----------
     weight : Tensor or array, shape (O, C, KH, KW) or (O, S * S)
         Of several input channels the mean is drawn.
+    count : int
+        How many to draw at most, the first ones.
+    columns : int
+        How many to draw in a row.
     """
     weight = _array(weight)
     if weight.ndim == 2:
@@ -161,16 +165,21 @@ def filters(weight, columns: int = 8) -> Figure:
                 message("filters", "the rows are no squares.", actual=tuple(weight.shape))
             )
         weight = weight.reshape(len(weight), 1, side, side)
-    images = weight.mean(axis=1)
+    total, images = len(weight), weight[:count].mean(axis=1)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = _figure(figsize=(1.1 * columns + 0.6, 1.1 * rows + 0.4))
-    largest = np.abs(images).max()
-    all_axes = []
+    height, width = images.shape[1] + 1, images.shape[2] + 1
+    # One picture with gaps between the filters: axes for each would take seconds to lay out.
+    mosaic = np.full((rows * height - 1, columns * width - 1), np.nan)
     for i, image in enumerate(images):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        drawn = axes.imshow(image, cmap="RdBu_r", vmin=-largest, vmax=largest)
-        axes.set_axis_off()
-        all_axes.append(axes)
-    figure.colorbar(drawn, ax=all_axes, shrink=0.8, label="weight")
+        top, left = i // columns * height, i % columns * width
+        mosaic[top : top + height - 1, left : left + width - 1] = image
+
+    figure = _figure(figsize=(1.1 * columns + 1.2, 1.1 * rows + 0.5))
+    axes = figure.add_subplot()
+    largest = np.abs(images).max()
+    drawn = axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    axes.set_axis_off()
+    axes.set_title(f"{len(images)} of {total} filters", fontsize=10)
+    figure.colorbar(drawn, ax=axes, shrink=0.8, label="weight")
     return figure
