@@ -46,8 +46,15 @@ def static_half(op: str, half: str) -> TypeError:
 
 def changed_in_place(op: str, what: str) -> RuntimeError:
     problem = f"{what}, whose value its backward needs, was changed in place after it was used."
-    do = "change a copy (x = x + y, or x.clone()), or call backward before the change"
-    return RuntimeError(message(op, problem, do=do))
+    return RuntimeError(
+        message(
+            op,
+            problem,
+            expect="the value that forward saw",
+            actual="another one",
+            do="change a copy (x = x + y, or x.clone()), or call backward before the change",
+        )
+    )
 
 
 def wrong_number_of_gradients(node, actual: int) -> RuntimeError:
@@ -65,9 +72,15 @@ def misfit_gradient(node, source, gradient) -> RuntimeError:
 
 
 def graph_freed(node) -> RuntimeError:
-    problem = f"the graph was freed when a gradient flowed through {node!r} before."
-    do = "compute the loss again, or give retain_graph=True to the first backward"
-    return RuntimeError(message("backward", problem, do=do))
+    return RuntimeError(
+        message(
+            "backward",
+            "a gradient flowed through this graph before.",
+            expect="a graph that is whole",
+            actual=f"{node!r} was freed as the gradient passed",
+            do="compute the loss again, or give retain_graph=True to the first backward",
+        )
+    )
 
 
 def no_history(y) -> RuntimeError:
@@ -98,7 +111,10 @@ def not_a_scalar(y) -> RuntimeError:
 
 def misfit_start(y, gy) -> RuntimeError:
     problem = "the gradient given does not have the result's shape."
-    return RuntimeError(message("backward", problem, expect=tuple(y.shape), actual=tuple(gy.shape)))
+    do = "give one gradient for each entry of the result"
+    return RuntimeError(
+        message("backward", problem, expect=tuple(y.shape), actual=tuple(gy.shape), do=do)
+    )
 
 
 def unpaired_gradients(outputs: int, gradients: int) -> RuntimeError:
@@ -135,7 +151,15 @@ def unused_inputs(which: list) -> RuntimeError:
 
 
 def no_gradient(where: str) -> RuntimeError:
-    return RuntimeError(message(where, "the tensor requires no gradient."))
+    return RuntimeError(
+        message(
+            where,
+            "the tensor requires no gradient.",
+            expect="requires_grad=True, or a result of such tensors",
+            actual="requires_grad=False",
+            do="x.requires_grad_() before it is used",
+        )
+    )
 
 
 def no_axes(where: str) -> TypeError:

@@ -369,9 +369,6 @@ def backprop(
             if node.hooks:
                 with set_grad_enabled(create_graph):
                     gradient = _after_hooks(node, gradient)
-            if isinstance(node, Tensor) and gradient.dtype != node.dtype:
-                with set_grad_enabled(create_graph):
-                    gradient = gradient.to(node.dtype)
             yield node, gradient
         if not node.edges:
             continue
@@ -406,8 +403,10 @@ def backprop(
 def _start(outputs, grad_outputs, create_graph: bool) -> dict:
     """Return the gradients that the walk starts from, by node."""
     outputs = _tensors(outputs, "backward")
-    if grad_outputs is None or isinstance(grad_outputs, Tensor):
-        grad_outputs = [grad_outputs] * (1 if grad_outputs is not None else len(outputs))
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif not isinstance(grad_outputs, (tuple, list)):
+        grad_outputs = [grad_outputs]
     if len(outputs) != len(grad_outputs):
         raise errors.unpaired_gradients(len(outputs), len(grad_outputs))
     gradients: dict = {}
@@ -432,7 +431,8 @@ def _start(outputs, grad_outputs, create_graph: bool) -> dict:
 
 def _tensors(given, where: str) -> list:
     """Return a list of the tensors in what may be one tensor or a sequence of them."""
-    given = [given] if isinstance(given, Tensor) or not hasattr(given, "__iter__") else list(given)
+    one = isinstance(given, Tensor) or backend.is_array(given) or not hasattr(given, "__iter__")
+    given = [given] if one else list(given)
     for x in given:
         if not isinstance(x, Tensor):
             raise errors.not_a_tensor(where, x)

@@ -101,6 +101,7 @@ class device:
                     "there is no such device.",
                     expect="'cpu', 'cuda' or 'cuda:N'",
                     actual=repr(text),
+                    do="use 'cpu': everything runs there",
                 )
             )
         self.type = name
@@ -153,6 +154,8 @@ def cuda_module():
             message(
                 "device 'cuda'",
                 "CuPy is not installed.",
+                expect="CuPy, which computes on the GPU",
+                actual=str(error),
                 do="pip install '.[cuda13x]', or '.[cuda12x]' (nvidia-smi prints the CUDA version)",
             )
         ) from error
@@ -162,6 +165,7 @@ def cuda_module():
             message(
                 "device 'cuda'",
                 f"CuPy {module.__version__} is installed but cannot use a GPU.",
+                expect="an NVIDIA GPU and its driver",
                 actual="no NVIDIA driver"
                 if without_driver
                 else "the driver is too old, or no GPU is visible (CUDA_VISIBLE_DEVICES?)",
@@ -175,6 +179,8 @@ def cuda_module():
             message(
                 "device 'cuda'",
                 "CuPy finds the GPU but not the CUDA libraries.",
+                expect="the CUDA libraries beside CuPy",
+                actual=f"{type(error).__name__}: {error}",
                 do="pip install 'cupy-cuda13x[ctk]' (or cupy-cuda12x[ctk])",
             )
         ) from error
@@ -190,6 +196,12 @@ def array_module(array):
 def is_array(value) -> bool:
     """Whether `value` is an array of either module (and not a scalar)."""
     return isinstance(value, np.ndarray) or (cupy is not None and isinstance(value, cupy.ndarray))
+
+
+def is_writable(array) -> bool:
+    """Whether each entry has writable memory of its own (CuPy would write into shared ones)."""
+    shared = any([step == 0 and n > 1 for step, n in zip(array.strides, array.shape)])
+    return getattr(array.flags, "writeable", True) and not (shared and array.size)
 
 
 def device_of(array) -> device:

@@ -63,7 +63,9 @@ def _from_python(data, dtype) -> np.ndarray:
             )
         )
     if array.dtype == np.uint64 and not isinstance(data, np.generic):
-        raise ValueError(message("tensor", "an integer is too large for int64.", actual=array.max()))
+        raise ValueError(
+            message("tensor", "an integer is too large for int64.", actual=array.max())
+        )
     if dtype is None and array.dtype == np.float64 and not isinstance(data, np.generic):
         dtype = backend.get_default_dtype()
     return array if dtype is None else array.astype(dtype)
@@ -197,7 +199,9 @@ def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=Fa
     if end is None:
         start, end = 0, start
     if step == 0:
-        raise ValueError(message("arange", "the step is 0.", expect="any other number", actual=step))
+        raise ValueError(
+            message("arange", "the step is 0.", expect="any other number", actual=step)
+        )
     if dtype is None:
         whole = all(isinstance(n, (int, np.integer)) for n in (start, end, step))
         dtype = backend.int64 if whole else backend.get_default_dtype()

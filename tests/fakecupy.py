@@ -541,7 +541,8 @@ FUNCTIONS = words(
     average bincount broadcast_arrays broadcast_to choose clip column_stack compress concat
     concatenate copy copyto count_nonzero cross cumprod cumsum delete diag diagonal diff digitize
     dot dstack einsum expand_dims extract fill_diagonal flatnonzero flip fliplr flipud full_like
-    histogram hsplit hstack imag inner interp isclose isin kron matmul matrix_transpose max mean
+    histogram hsplit hstack imag inner interp isclose isin kron matmul matrix_transpose max
+    may_share_memory mean
     median meshgrid min moveaxis nan_to_num nanargmax nanargmin nanmax nanmean nanmin nanstd nansum
     nanvar nonzero ones_like outer pad partition percentile permute_dims place prod ptp put
     put_along_axis putmask quantile ravel ravel_multi_index real repeat reshape roll rollaxis rot90

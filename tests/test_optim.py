@@ -691,6 +691,15 @@ def test_what_does_not_fit_the_parameter_is_refused(device, name):
         optimizer.step()
 
 
+def test_a_gradient_that_does_not_fit_leaves_all_groups_as_they_were():
+    a, b = minigrad.ones(2, requires_grad=True), minigrad.ones(2, requires_grad=True)
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], lr=0.5)
+    a.grad, b.grad = minigrad.ones(2), minigrad.ones(3)
+    with pytest.raises(RuntimeError, match="the gradient of parameter 1 does not fit"):
+        optimizer.step()
+    assert_equal([a, b], [np.ones(2)] * 2)
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), name=st.sampled_from(NAMES))
 def test_the_order_of_parameters_does_not_matter(seed, name):

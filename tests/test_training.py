@@ -8,6 +8,7 @@ import gc
 import io
 import os
 import signal
+import threading
 import warnings
 
 import numpy as np
@@ -291,13 +292,32 @@ def test_seeds():
         np.testing.assert_equal(run(shuffle=False), run())
 
 
+def test_two_threads_get_what_each_would_get_alone():
+    """Each has its own seed, and its own default generator."""
+
+    def train(seed, results):
+        model = a_model(nn.Dropout(0.3), seed=seed)
+        fit(model, some_data(seed=seed), **{**OPTIONS, "epochs": 8})
+        results[seed] = weights(model)
+
+    alone, together = {}, {}
+    for seed in (1, 2):
+        train(seed, alone)
+    threads = [threading.Thread(target=train, args=(seed, together)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_equal(together, alone)
+
+
 def test_no_tensor_stays_behind():
     x, y = some_data()
     model = a_model(nn.Dropout(0.1))
     counts = []
 
     def count(run):
-        counts.append(sum(isinstance(o, minigrad.Tensor) for o in gc.get_objects()))
+        counts.append(sum(issubclass(type(o), minigrad.Tensor) for o in gc.get_objects()))
 
     gc.collect()
     gc.disable()

@@ -7,7 +7,7 @@ import numpy as np
 from .. import autograd, backend
 from .._errors import message
 from . import shape
-from .elementwise import _operand, promote
+from .elementwise import _operand, broadcast_shape, promote
 from .reduce import values_and_indices
 
 
@@ -19,10 +19,8 @@ def _compare(name: str, a, b):
     try:
         return autograd.Tensor(xp.asarray(getattr(xp, name)(*arrays)))
     except ValueError:
-        shapes = " and ".join(str(tuple(np.shape(x))) for x in arrays)
-        raise ValueError(
-            message(name, "the shapes do not broadcast together.", actual=shapes)
-        ) from None
+        broadcast_shape(name, *[x.shape for x in arrays if backend.is_array(x)])  # says it clearly
+        raise
 
 
 def can_compare(x) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .._errors import message
 from ..ops.conv import Conv2d, Conv2dInput
 from .shape import pad, reshape, unsqueeze
@@ -96,15 +98,14 @@ def conv_transpose2d(
                 actual=extra,
             )
         )
-    # What output_padding adds at the end is first what `padding` cut off there; then, within a
-    # stride, what the convolution would overlook; then zeros, which are put on after.
+    # What output_padding adds at the end is first what `padding` cut off there, then zeros.
     shown = [min(e, p) for e, p in zip(extra, padding)]
-    beyond = [max(0, e - n - (s - 1)) for e, n, s in zip(extra, shown, stride)]
+    zeros = [e - n for e, n in zip(extra, shown)]
     size = tuple(
         [
-            (n - 1) * s - 2 * p + d * (k - 1) + 1 + e - b
-            for n, s, p, d, k, e, b in zip(
-                x.shape[2:], stride, padding, dilation, weight.shape[2:], extra, beyond
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
+            for n, s, p, d, k, e in zip(
+                x.shape[2:], stride, padding, dilation, weight.shape[2:], shown
             )
         ]
     )
@@ -114,7 +115,7 @@ def conv_transpose2d(
     y = Conv2dInput.apply(
         x, weight, size=size, stride=stride, padding=borders, dilation=dilation, groups=groups
     )
-    y = pad(y, (0, beyond[1], 0, beyond[0])) if any(beyond) else y
+    y = pad(y, (0, zeros[1], 0, zeros[0])) if any(zeros) else y
     return y if bias is None else y + reshape(bias, (-1, 1, 1))
 
 
@@ -143,7 +144,7 @@ def conv_padding(padding, spans, stride=(1, 1)):
 def pair(value, name: str, least: int = 1) -> tuple:
     """Return (value, value) for an int, and the pair itself for a pair."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in values)
+    whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
     if len(values) == 1:
         values *= 2
     if len(values) != 2 or not whole or min(values) < least:
@@ -155,7 +156,7 @@ def pair(value, name: str, least: int = 1) -> tuple:
                 actual=repr(value),
             )
         )
-    return values
+    return tuple(map(int, values))
 
 
 def _check(x, weight, bias, stride, dilation, groups, in_channels, out_channels, name):
@@ -170,7 +171,18 @@ def _check(x, weight, bias, stride, dilation, groups, in_channels, out_channels,
             )
         )
     if not (isinstance(groups, int) and groups >= 1):
-        raise ValueError(message(name, "not a number of groups.", actual=repr(groups)))
+        raise ValueError(
+            message(name, "not a number of groups.", expect="1 or more", actual=repr(groups))
+        )
+    if 0 in weight.shape[2:]:
+        raise ValueError(
+            message(
+                name,
+                "the kernel has no entries.",
+                expect="1 row and column or more",
+                actual=tuple(weight.shape),
+            )
+        )
     if bias is not None and tuple(bias.shape) != tuple(out_channels):
         raise ValueError(
             message(
@@ -180,13 +192,14 @@ def _check(x, weight, bias, stride, dilation, groups, in_channels, out_channels,
                 actual=tuple(bias.shape),
             )
         )
-    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
+    dtypes = [t.dtype for t in (x, weight, bias) if t is not None]
+    if any([dtype != weight.dtype for dtype in dtypes]):
         raise TypeError(
             message(
                 name,
-                "the input and the weight have different dtypes.",
-                expect=weight.dtype,
-                actual=x.dtype,
+                "the input, the weight and the bias have different dtypes.",
+                expect=f"{weight.dtype}, as the weight",
+                actual=", ".join(map(str, dtypes)),
                 do="convert the input with .to(dtype)",
             )
         )
@@ -201,5 +214,6 @@ def _check_channels(x_shape, w_shape, groups, wanted, name):
                 expect=f"{wanted} input channels (weight {tuple(w_shape)}, groups={groups}), "
                 "and output channels that the groups divide",
                 actual=f"{x_shape[1]} in {tuple(x_shape)}",
+                do="check in_channels and groups; images are (N, C, H, W)",
             )
         )

@@ -60,7 +60,7 @@ def _binary(op, a, b, op_with_number=None, **options):
     return op.apply(a, b, **options)
 
 
-def broadcast_shape(name: str, *shapes: tuple) -> tuple:
+def broadcast_shape(name: str, *shapes: tuple, actual: str = "") -> tuple:
     """Return the shape that `shapes` broadcast to."""
     try:
         return np.broadcast_shapes(*shapes)
@@ -70,7 +70,8 @@ def broadcast_shape(name: str, *shapes: tuple) -> tuple:
                 name,
                 "the shapes do not broadcast together.",
                 expect="from the last axis backwards, sizes that are equal or 1",
-                actual=" and ".join(str(tuple(shape)) for shape in shapes),
+                actual=actual or " and ".join(str(tuple(shape)) for shape in shapes),
+                do="add an axis of size 1 where one is missing (unsqueeze), or transpose",
             )
         ) from None
 

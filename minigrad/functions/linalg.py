@@ -29,6 +29,7 @@ def matmul(a, b):
                 "the inner sizes differ." if a_shape and b_shape else "an operand has no axes.",
                 expect="(..., n, k) @ (..., k, m)",
                 actual=f"{a_shape} @ {b_shape}",
+                do="transpose one of them (x.mT), or check the layer before",
             )
         )
     if a.dtype != b.dtype:
@@ -51,7 +52,8 @@ def matmul(a, b):
         if len(b_shape) == 2:  # one matrix for all: make the leading axes rows of one product
             rows = MatMul.apply(flatten(a, 0, -2), b)
             return reshape(rows, (*a_shape[:-1], b_shape[-1]))
-        leading = broadcast_shape("matmul", a_shape[:-2], b_shape[:-2])
+        shapes = f"{a_shape} @ {b_shape}, all axes but the last two"
+        leading = broadcast_shape("matmul", a_shape[:-2], b_shape[:-2], actual=shapes)
         a = broadcast_to(a, (*leading, *a_shape[-2:]))
         b = broadcast_to(b, (*leading, *b_shape[-2:]))
     return MatMul.apply(a, b)
@@ -70,14 +72,25 @@ def linear(x, weight, bias=None):
     -------
     Tensor, shape (..., out_features)
     """
+    if weight.ndim != 2:
+        raise ValueError(
+            message(
+                "linear",
+                "the weight is not a matrix.",
+                expect="(out_features, in_features)",
+                actual=tuple(weight.shape),
+                do="weight.unsqueeze(0) for one output",
+            )
+        )
     out_features, in_features = weight.shape
     if not x.ndim or x.shape[-1] != in_features:
         raise ValueError(
             message(
                 "linear",
                 "the input does not have the features that the weight takes.",
-                expect=f"(..., {in_features})",
+                expect=f"(..., {in_features}), for a weight of shape {tuple(weight.shape)}",
                 actual=tuple(x.shape),
+                do="flatten what comes before (x.flatten(1)), or make the layer for these features",
             )
         )
     if bias is not None and tuple(bias.shape) != (out_features,):
@@ -89,13 +102,14 @@ def linear(x, weight, bias=None):
                 actual=tuple(bias.shape),
             )
         )
-    if x.dtype != weight.dtype:
+    dtypes = [t.dtype for t in (x, weight, bias) if t is not None]
+    if any([dtype != weight.dtype for dtype in dtypes]):
         raise TypeError(
             message(
                 "linear",
-                "the input and the weight have different dtypes.",
-                expect=weight.dtype,
-                actual=x.dtype,
+                "the input, the weight and the bias have different dtypes.",
+                expect=f"{weight.dtype}, as the weight",
+                actual=", ".join(map(str, dtypes)),
                 do="convert the input with .to(dtype)",
             )
         )

@@ -49,6 +49,7 @@ def reshape(x, shape):
                 f"{size} numbers do not fill the shape asked for.",
                 expect=f"sizes whose product is {size} (at most one of them -1)",
                 actual=f"{tuple(x.shape)} to {tuple(shape)}",
+                do="let one size be worked out, as in x.view(len(x), -1)",
             )
         )
     return Reshape.apply(x, shape=shape)
@@ -143,7 +144,14 @@ def movedim(x, source, destination):
 
 def index(x, key):
     """Return x[key], for every key that NumPy takes; lists and tensors index as arrays."""
-    return Index.apply(x, key=index_key(key, x.array))
+    return _take("index", x, index_key(key, x.array))
+
+
+def _take(name, x, key):
+    try:
+        return Index.apply(x, key=key)
+    except IndexError as error:  # NumPy says well what is wrong, but not where
+        raise IndexError(message(name, f"{error}.", actual=f"shape {tuple(x.shape)}")) from None
 
 
 def index_key(key, array):
@@ -194,14 +202,14 @@ def gather(x, dim, index):
     for axis, size in enumerate(index.shape):
         along = [1] * index.ndim
         along[axis] = size
-        key.append(index.array if axis == dim else xp.arange(size).reshape(along))
-    return Index.apply(x, key=tuple(key))
+        key.append(_key(index, x.array) if axis == dim else xp.arange(size).reshape(along))
+    return _take("gather", x, tuple(key))
 
 
 def index_select(x, dim, index):
     """Return the slices of x along axis `dim` that the integers in `index` name."""
     dim = axis_of(dim, x.ndim, "index_select")
-    return Index.apply(x, key=index_key((slice(None),) * dim + (index,), x.array))
+    return _take("index_select", x, index_key((slice(None),) * dim + (index,), x.array))
 
 
 def cat(tensors, dim=0):
@@ -235,7 +243,23 @@ def cat(tensors, dim=0):
 
 def stack(tensors, dim=0):
     """Return the tensors, all of one shape, along a new axis `dim`."""
+    tensors = list(tensors)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, autograd.Tensor) or x.shape != tensors[0].shape:
+            raise ValueError(
+                message(
+                    "stack",
+                    f"tensor {i} does not fit the first.",
+                    expect="tensors of one shape",
+                    actual=f"{_shape_or_type(tensors[0])} and {_shape_or_type(x)}",
+                    do="use cat() for sizes that differ along one axis",
+                )
+            )
     return cat([unsqueeze(x, dim) for x in tensors], dim)
+
+
+def _shape_or_type(x):
+    return tuple(x.shape) if isinstance(x, autograd.Tensor) else type(x).__name__
 
 
 def _common_dtype(tensors):
@@ -273,13 +297,17 @@ def split(x, split_size_or_sections, dim=0):
 def chunk(x, chunks, dim=0):
     """Return x along axis `dim` in `chunks` pieces of one size; the last may be smaller."""
     if not chunks >= 1:
-        raise ValueError(message("chunk", "no number of pieces.", expect="1 or more", actual=chunks))
+        raise ValueError(
+            message("chunk", "no number of pieces.", expect="1 or more", actual=chunks)
+        )
     length = x.shape[axis_of(dim, x.ndim, "chunk")]
     return split(x, max(1, -(-length // chunks)), dim)
 
 
 def unbind(x, dim=0):
     """Return the slices of x along axis `dim`, without that axis."""
+    if not x.ndim:
+        raise ValueError(message("unbind", "a tensor without axes has no slices."))
     dim = axis_of(dim, x.ndim, "unbind")
     return tuple([index(x, (slice(None),) * dim + (i,)) for i in range(x.shape[dim])])
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 from .. import autograd, backend
 from .._errors import message
 from .._tensor import Tensor
+from ..functions import elementwise
 from ..functions import loss as _softmax
 from ..functions import norm as _norm
 from ..functions.conv import conv2d, conv_transpose2d
-from ..functions.elementwise import relu, sigmoid, tanh, where
+from ..functions.elementwise import sigmoid, tanh, where
 from ..functions.linalg import linear
 from ..functions.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from ..functions.shape import flatten, pad, unflatten
+from ..ops.elementwise import Scale
 from ..ops.loss import Softplus
 from .losses import (
     binary_cross_entropy,
@@ -67,6 +69,11 @@ __all__ = [
 ]
 
 # ---------------------------------------------------------------------------- activations
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return max(x, 0); its derivative at 0 is 0. (`inplace` is accepted, and of no effect.)"""
+    return elementwise.relu(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -199,7 +206,7 @@ def _drop(name: str, x: Tensor, shape: tuple, p: float, training: bool, generato
         raise TypeError(message(name, "not floating numbers.", actual=x.dtype, do="x.float()"))
     kernels = autograd.kernels.get(backend.array_module(x.array))
     mask = kernels.dropout_mask(backend.generator(generator), shape, p, x.dtype)
-    return x * Tensor(mask)
+    return Scale.apply(x, c=mask)  # a constant: x * Tensor(mask) would compute its gradient too
 
 
 def check_probability(name: str, p: float) -> None:

@@ -80,7 +80,7 @@ class Shift(Function):
 
 
 class Scale(Function):
-    """y = c x for a number c;  gx = c gy."""
+    """y = c x for a constant c, a number or an array that broadcasts to x;  gx = c gy."""
 
     reads_inputs = False
 

@@ -135,9 +135,11 @@ class Optimizer:
         if closure is not None:
             with autograd.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for params in self._with_gradient(group["params"]):
-                self._update_together(params, group)
+        groups = self.param_groups
+        # A list, so that all gradients have been checked before the first parameter changes.
+        work = [(params, g) for g in groups for params in self._with_gradient(g["params"])]
+        for params, group in work:
+            self._update_together(params, group)
         self._has_stepped = True
         return loss
 
