@@ -93,7 +93,7 @@ class device:
         text = f"cuda:{type}" if isinstance(type, int) else str(type)  # a number means a GPU
         text = text if index is None else f"{text}:{index}"
         name, colon, number = text.partition(":")
-        well_formed = name in ("cpu", "cuda") and (number.isdigit() if colon else True)
+        well_formed = name in ("cpu", "cuda") and (number.isdecimal() if colon else True)
         if not well_formed or (name == "cpu" and number not in ("", "0")):
             raise DeviceError(
                 message(

@@ -239,6 +239,8 @@ def test_constant_saved_in_forward_is_found_at_order_2(x):
     assert gradcheck(forgetful, x)
     report = fails(forgetful, x, "order 2", "no gradient came", order=2)
     assert [entry.ok for entry in report.inputs] == [True, False, True]
+    report = fails(planted(MISTAKES["factor"]), x, order=2)
+    assert [entry.order for entry in report.inputs] == [1]  # order 2 would say no more
     detached = planted(lambda self, gy: (gy * 2.0 * self.inputs[0]).detach())
     report = fails(detached, x, order=2)
     assert [entry.ok for entry in report.inputs] == [True, False, False]
@@ -365,6 +367,7 @@ def test_entries_close_to_a_kink_are_still_checked(device, mode):
     assert gradcheck(minigrad.relu, x, mode=mode, max_kinks=0).kinks == 0
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_edge_of_the_domain_is_a_kink(device):
     x = make(device, [0.0, *range(1, 10)], requires_grad=True)
     report = gradcheck(minigrad.sqrt, x)  # the gradient at 0 is infinite
@@ -527,8 +530,12 @@ def test_coarse_outputs_are_refused(x):
     fails(lambda x: (x, x.half()), x, "output 1 is too coarse", "float16")
 
 
-def test_gradient_of_another_dtype(x):
-    fails(planted(lambda self, gy: (gy * 2.0 * self.inputs[0]).float()), x, "another dtype")
+def test_gradients_that_were_rounded_on_the_way(x):
+    """Right to seven digits, and found all the same."""
+    rounded = planted(lambda self, gy: (gy * 2.0 * self.inputs[0]).float())
+    fails(rounded, x, "the gradient of input 0 has only the digits of float32")
+    rounded = planted(lambda self, gy: (gy * 2.0 * self.inputs[0]).float().double())
+    fails(rounded, x, "the gradient of input 0 has only the digits of float32")
 
 
 def test_nothing_to_check(x):
@@ -547,6 +554,7 @@ def test_dead_outputs(x):
     assert gradcheck(lambda x: x.detach() * 0.0, x)  # constant: there was nothing to lose
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_results_that_are_not_finite(x, device):
     fails(lambda x: x / 0.0, x, "the output is not finite: 12 of 12 entries, first at (0, 0)")
     zeros = make(device, np.array([1.0, 0.0, *range(2, 20)]), requires_grad=True)

@@ -224,13 +224,16 @@ class Program:
             return xs[0].permute(*option)
         if name == "expand":
             return xs[0].expand(*option)
+        if name == "index":
+            return xs[0][option]
         return VIEWS[name](xs[0], option)
 
 
 VIEWS = {
     "reshape": lambda x, shape: x.reshape(shape),
     "permute": lambda x, axes: x.transpose(axes),
-    "index": lambda x, key: x[key],
+    # x[0] of a vector would be a copy in NumPy, and is a view here, as x[0, ...] is in both.
+    "index": lambda x, key: x[(0, ...)] if isinstance(key, int) else x[key],
     "expand": lambda x, shape: np.broadcast_to(x, shape),
 }
 
