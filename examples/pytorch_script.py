@@ -45,7 +45,7 @@ def train(model, loader, epochs, device):
     losses = []
     for epoch in range(epochs):
         running_loss = 0.0
-        for i, data in enumerate(loader, 0):
+        for i, data in enumerate(loader, 0):  # noqa: B007
             inputs, labels = data[0].to(device), data[1].to(device)
             optimizer.zero_grad()
             outputs = model(inputs)

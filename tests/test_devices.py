@@ -16,7 +16,8 @@ from helpers import arr, make
 
 import minigrad as mg
 from minigrad import autograd, backend, optim
-from minigrad.ops import conv, loss, norm, pool, shape
+from minigrad.functions import conv, loss, pool, shape
+from minigrad.ops import norm
 
 
 @pytest.fixture(autouse=True)

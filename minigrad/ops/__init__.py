@@ -5,11 +5,3 @@ Reading order: ``elementwise`` (what an op looks like), ``shape`` (moving number
 written in the operators and methods of `Tensor`, like any formula of a user. The functions that
 users call, with their checks and options, are in ``functions/``, in files of the same names.
 """
-
-
-def __getattr__(name):  # while callers move over
-    if name == "compare":
-        from ..functions import compare
-
-        return compare
-    raise AttributeError(name)

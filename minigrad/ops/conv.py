@@ -66,9 +66,3 @@ class Conv2dWeight(Function):
         gx = Conv2dInput.apply(g, gy, size=x.shape[2:], **self.how) if need_x else None
         gg = Conv2d.apply(x, gy, **self.how) if need_g else None
         return gx, gg
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.conv, name)

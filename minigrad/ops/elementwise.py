@@ -393,9 +393,3 @@ class RoundedDiv(Function):
 
     def backward(self, gy):
         return gy.new_zeros(gy.shape), gy.new_zeros(gy.shape)
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.elementwise, name)

@@ -52,9 +52,3 @@ class Linear(Function):
         gx = self.kernels.matmul(gy, w) if need_x else None
         gw = self.kernels.matmul(gy.T, x) if need_w else None
         return gx, gw, *[gy.sum(axis=0) if need else None for need in need_b]
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.linalg, name)

@@ -100,9 +100,3 @@ class BinaryCrossEntropy(Function):
         ln_p = p.masked_fill(p == 0, 1).log().masked_fill(p == 0, -100)
         ln_q = (-p.masked_fill(p == 1, 0)).log1p().masked_fill(p == 1, -100)
         return gp, gy * (ln_q.clamp(min=-100) - ln_p.clamp(min=-100))
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.loss, name)

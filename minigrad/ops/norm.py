@@ -51,9 +51,3 @@ class BatchNorm(Function):
         w = affine[0] if affine else None
         gradients = self.kernels.batch_norm_backward(gy, x, w, self.mean, self.rstd)
         return gradients[: len(self.inputs)]
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.norm, name)

@@ -78,9 +78,3 @@ class SumPool2dAdjoint(Function):
 
     def backward(self, gy):
         return SumPool2d.apply(gy, output_size=self.output_size, **self.window)
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.pool, name)

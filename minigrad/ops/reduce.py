@@ -43,9 +43,3 @@ class Cumsum(Function):
 
     def backward(self, gy):
         return gy.flip(self.axis).cumsum(self.axis).flip(self.axis)
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.reduce, name)

@@ -141,9 +141,3 @@ class Pad(Function):
 
     def backward(self, gy):
         return gy[self.inside]
-
-
-def __getattr__(name):  # while callers move over: the functions live in minigrad.functions now
-    from .. import functions
-
-    return getattr(functions.shape, name)

@@ -39,7 +39,7 @@ from .. import backend
 from .._errors import message
 from .._tensor import Tensor
 from ..creation import tensor
-from ..ops.shape import stack
+from ..functions.shape import stack
 
 __all__ = [
     "BatchSampler",

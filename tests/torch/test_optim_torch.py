@@ -276,6 +276,7 @@ def test_schedules(name, data):
     compare_schedules(name, options, optimizer)
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 @pytest.mark.parametrize("name", ["StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR"])
 @pytest.mark.parametrize("last_epoch", [0, 3, 17])
 def test_schedules_that_go_on_from_last_epoch(name, last_epoch):

@@ -1,0 +1,127 @@
+"""A weight that is computed anew at every forward from other parameters.
+
+Quantization-aware training and trained centroids need the same trick: the optimizer shall move
+something else than the weight (the weight before rounding; the few shared values), and the layer,
+which knows nothing of it, shall find its weight where it always was. So the parameter ``weight``
+gives way to others (``weight_orig``, or ``weight_centroids``), and before each forward a hook
+computes a plain tensor ``weight`` from them; autograd carries the gradients through.
+
+Read before: ``nn/module.py``, for hooks. Read after: ``quantize.py`` and ``share.py``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from .._errors import message
+from .._tensor import Tensor
+from ..nn.module import Module, Parameter
+
+
+class Recompute:
+    """The hooks of one weight; a subclass says in ``compute`` what the weight is.
+
+    Parameters
+    ----------
+    module : Module
+        The layer.
+    name : str
+        Its parameter, such as ``"weight"``.
+    parts : dict of str to Parameter or Tensor
+        What the weight is computed from, by the ending of its name: parameters are trained,
+        tensors become buffers.
+    """
+
+    def __init__(self, module: Module, name: str, parts: dict[str, Tensor]):
+        self.name = name
+        self.endings = list(parts)
+        delattr(module, name)
+        for ending, part in parts.items():
+            add = module.register_parameter if isinstance(part, Parameter) else None
+            (add or module.register_buffer)(f"{name}_{ending}", part)
+        module.register_forward_pre_hook(self._compute)
+        module.register_forward_hook(self._detach)
+        setattr(module, name, self.compute(module).detach())
+
+    def part(self, module: Module, ending: str) -> Tensor:
+        """Return one of the parts."""
+        return getattr(module, f"{self.name}_{ending}")
+
+    def compute(self, module: Module) -> Tensor:
+        """Return the weight, recorded."""
+        raise NotImplementedError
+
+    def _compute(self, module: Module, args: tuple) -> None:
+        setattr(module, self.name, self.compute(module))
+
+    def _detach(self, module: Module, args: tuple, output) -> None:
+        # The layer must not keep the graph alive, and deepcopy refuses a recorded tensor.
+        setattr(module, self.name, getattr(module, self.name).detach())
+
+    def remove(self, module: Module) -> None:
+        """Put an ordinary parameter with the weight's present value back in its place."""
+        trained = any(self.part(module, ending).requires_grad for ending in self.endings)
+        weight = Parameter(self.compute(module).detach(), trained)
+        for ending in self.endings:
+            delattr(module, f"{self.name}_{ending}")
+        delattr(module, self.name)
+        for hook in (self._compute, self._detach):
+            _unhook(module, hook)
+        module.register_parameter(self.name, weight)
+
+
+def check_free(model: Module, chosen: Iterable[str], where: str) -> None:
+    """Refuse parameters that a hook already computes another from, or that have two places.
+
+    Raises
+    ------
+    ValueError
+        Names the parameter; nothing was changed.
+    """
+    places = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    for name in chosen:
+        path, _, own = name.rpartition(".")
+        computed = getattr(model.get_submodule(path), own.rpartition("_")[0] or own, None)
+        if isinstance(computed, Tensor) and not isinstance(computed, Parameter):
+            raise ValueError(
+                message(
+                    f"{where} {name!r}",
+                    "another weight is computed from this one already.",
+                    do="end that first: finish_quantization, finish_sharing, or prune.remove",
+                )
+            )
+        if places[id(model.get_parameter(name))] > 1:
+            raise ValueError(
+                message(
+                    f"{where} {name!r}",
+                    "two layers use this parameter; recomputing it in one would part them.",
+                    do="leave it out with names=",
+                )
+            )
+
+
+def _unhook(module: Module, function) -> None:
+    """Take a hook out of this module (which may be a copy of the one it was put into)."""
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        hooks[:] = [hook for hook in hooks if hook.function != function]
+
+
+def recomputed(model: Module, kind: type[Recompute]) -> dict[str, tuple[Module, Recompute]]:
+    """Return the module and the hooks of every weight that is computed in this way, by name."""
+    found = {}
+    for path, module in model.named_modules():
+        for hook in module._forward_pre_hooks:
+            rule = getattr(hook.function, "__self__", None)
+            if isinstance(rule, kind):
+                found[f"{path}.{rule.name}" if path else rule.name] = module, rule
+    return found
+
+
+def remove_all(model: Module, kind: type[Recompute], where: str) -> None:
+    """Undo every `kind` in the model; refuse a model that has none."""
+    found = recomputed(model, kind)
+    if not found:
+        raise ValueError(message(where, "no weight of the model is computed in this way."))
+    for module, rule in found.values():
+        rule.remove(module)

@@ -1,0 +1,104 @@
+"""Which weights: the parameters that a compression works on, found by name and checked.
+
+The other files of this folder begin with one of these functions. Read before: ``__init__.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from .. import backend
+from .._errors import message
+from .._tensor import Tensor
+from ..nn.module import Module, Parameter
+
+
+def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, Parameter]:
+    """Return the named parameters; without names, all with two axes or more.
+
+    Biases and normalization parameters have one axis. They are few and each matters, so nothing
+    here touches them unless they are named.
+
+    Raises
+    ------
+    AttributeError
+        If a name is not a parameter of the model; the text lists those there are.
+    ValueError
+        If nothing is left to work on, or a parameter holds NaN or infinity.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(
+            message(where, "this is not a model.", expect="a Module", actual=type(model).__name__)
+        )
+    if names is None:
+        chosen = {name: p for name, p in model.named_parameters() if p.ndim > 1}
+    else:
+        names = [names] if isinstance(names, str) else names
+        chosen = {name: model.get_parameter(name) for name in names}
+    if not chosen:
+        raise ValueError(
+            message(
+                where,
+                "the model has no weight to work on.",
+                expect="parameters of two axes or more, or names of others",
+                actual=[name for name, _ in model.named_parameters()],
+            )
+        )
+    for name, p in chosen.items():
+        check_finite(p, f"{where} {name!r}")
+    return chosen
+
+
+def check_finite(x: Tensor, where: str) -> np.ndarray:
+    """Return the values of `x` as a NumPy array; refuse those that are not finite."""
+    values = backend.to_numpy(x.array)
+    if values.dtype.kind != "f":
+        raise TypeError(
+            message(where, "only floating numbers can be compressed so.", actual=values.dtype)
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            message(
+                where,
+                "the weight holds NaN or infinity.",
+                expect="finite numbers: NaN has no magnitude that could be compared",
+                actual=f"{np.count_nonzero(~np.isfinite(values))} of {values.size}",
+                do="find out where training diverged before compressing",
+            )
+        )
+    return values
+
+
+def check_bits(bits, lowest: int, highest: int, where: str) -> int:
+    """Return `bits` if it is a whole number in the range."""
+    whole = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
+    if not (whole and lowest <= bits <= highest):
+        raise ValueError(
+            message(
+                where,
+                "the number of bits is out of range.",
+                expect=f"a whole number from {lowest} to {highest}",
+                actual=repr(bits),
+            )
+        )
+    return int(bits)
+
+
+def for_each(value, names: Iterable[str], where: str) -> dict:
+    """Return one option for each name, from one for all of them or from a dict."""
+    names = list(names)
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, value)
+    if set(value) != set(names):
+        raise ValueError(
+            message(
+                where,
+                "the options by name do not pair up with the weights.",
+                expect=names,
+                actual=list(value),
+                do="give one for each, or say which weights are meant with names=",
+            )
+        )
+    return {name: value[name] for name in names}

@@ -1,0 +1,260 @@
+"""Parameter pruning: which weights may go.
+
+A *mask* says for each weight whether it stays. Here are three ways to choose one: by a threshold,
+by keeping the largest few, or at random, which is the control that every better way must beat.
+
+The training loop remains yours. Masks survive it by one line after each step::
+
+    masks = compress.sparse_masks(model, keep=0.1)
+    compress.apply_masks(model, masks)
+    for images, labels in loader:
+        ...
+        optimizer.step()                      # momentum and weight decay move pruned weights, too,
+        compress.apply_masks(model, masks)    # and this brings them back to zero
+
+or by ``compress.attach_masks(model, masks)``, which hands them over to ``nn.utils.prune``.
+
+Read before: ``__init__.py``. Read after: ``csr.py``, which stores the weights that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from .. import backend
+from .._errors import message
+from .._tensor import Tensor
+from ..nn.module import Module
+from ._select import check_finite, for_each, select
+
+__all__ = [
+    "apply_masks",
+    "attach_masks",
+    "sparse_masks",
+    "sparsity",
+    "threshold_masks",
+]
+
+Masks = dict[str, Tensor]
+
+
+# ------------------------------------------------------------------------------ choosing masks
+
+
+def threshold_masks(
+    model: Module,
+    threshold: float | Mapping[str, float] | None = None,
+    *,
+    quality: float | Mapping[str, float] | None = None,
+    names: Iterable[str] | None = None,
+) -> Masks:
+    """Keep the weights whose magnitude is above a threshold: ``|w| > t``.
+
+    Not ``w > t``: a strongly negative weight says as much as a strongly positive one, and half of
+    all weights are negative.
+
+    Parameters
+    ----------
+    model : Module
+    threshold : float or dict, at least 0
+        The t for all layers, or one for each name.
+    quality : float or dict, at least 0
+        In place of `threshold`: t = quality * (standard deviation of the layer's weights), so
+        that one number suits layers of different scale.
+    names : iterable of str, optional
+        Parameters to prune; by default all with two axes or more.
+
+    Returns
+    -------
+    dict of str to Tensor
+        One mask of bools for each name, True where the weight stays. The model is unchanged.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of `threshold` and `quality` is given, one is negative or NaN, or a
+        weight is not finite.
+    AttributeError
+        If a name is no parameter.
+
+    Notes
+    -----
+    Han, Pool, Tran and Dally (2015), Learning both weights and connections for efficient neural
+    networks, section 3: the threshold is "a quality parameter multiplied by the standard
+    deviation of a layer's weights".
+    """
+    where = "threshold_masks"
+    if (threshold is None) == (quality is None):
+        raise ValueError(message(where, "give either a threshold or a quality, not both or none."))
+    chosen = select(model, names, where)
+    masks = {}
+    for name, t in for_each(quality if threshold is None else threshold, chosen, where).items():
+        if not 0 <= t < np.inf:
+            raise ValueError(
+                message(where, "a bound for magnitudes.", expect="a number >= 0", actual=t)
+            )
+        w = backend.to_numpy(chosen[name].array)
+        t = t if threshold is not None else t * w.std()
+        masks[name] = _mask_like(np.abs(w) > t, chosen[name])
+    return masks
+
+
+def sparse_masks(
+    model: Module,
+    keep: float | int | Mapping[str, float | int],
+    *,
+    criterion: str = "magnitude",
+    scope: str = "global",
+    names: Iterable[str] | None = None,
+    generator=None,
+) -> Masks:
+    """Keep the weights that score highest, and exactly as many as asked for.
+
+    Parameters
+    ----------
+    model : Module
+    keep : float, int or dict
+        What stays: a float in [0, 1] is a share, an int a number of weights. With
+        ``scope="layer"`` it may be a dict with one for each name.
+    criterion : {"magnitude", "taylor", "random"}
+        The score of a weight: ``|w|``; ``|w g|``, the change of the loss that a first-order
+        Taylor series predicts for w -> 0 (needs gradients: call ``backward`` first, on as many
+        samples as you can); or a random number.
+    scope : {"global", "layer"}
+        Whether all weights compete with each other, or those of each layer among themselves.
+    names : iterable of str, optional
+        Parameters to prune; by default all with two axes or more.
+    generator : Generator, optional
+        For ``criterion="random"``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        One mask of bools for each name, True where the weight stays. The model is unchanged.
+
+    Raises
+    ------
+    ValueError
+        If `keep` is not in [0, 1] or is more than there is, a weight is not finite, or an option
+        is not known.
+    RuntimeError
+        If ``"taylor"`` finds no gradient.
+    AttributeError
+        If a name is no parameter.
+
+    Notes
+    -----
+    Of equal scores the first stay. Taylor score: Molchanov, Tyree, Karras, Aila and Kautz (2017),
+    Pruning convolutional neural networks for resource efficient inference, equation 7.
+    """
+    where = "sparse_masks"
+    _check_option(where, "criterion", criterion, ("magnitude", "taylor", "random"))
+    _check_option(where, "scope", scope, ("global", "layer"))
+    chosen = select(model, names, where)
+    rng = backend.generator(generator) if criterion == "random" else None
+    scores = {name: _score(name, p, criterion, rng) for name, p in chosen.items()}
+    if scope == "layer":
+        keeps = for_each(keep, chosen, where)
+        kept = {name: _largest(s.ravel(), keeps[name], where) for name, s in scores.items()}
+    else:
+        if isinstance(keep, Mapping):
+            raise ValueError(message(where, "a keep for each layer needs scope='layer'."))
+        all_kept = _largest(np.concatenate([s.ravel() for s in scores.values()]), keep, where)
+        ends = np.cumsum([s.size for s in scores.values()])[:-1]
+        kept = dict(zip(scores, np.split(all_kept, ends)))
+    return {name: _mask_like(kept[name].reshape(p.shape), p) for name, p in chosen.items()}
+
+
+def _score(name: str, p: Tensor, criterion: str, rng) -> np.ndarray:
+    w = backend.to_numpy(p.array)
+    if criterion == "magnitude":
+        return np.abs(w)
+    if criterion == "random":
+        return rng.random(w.shape)
+    if p.grad is None:
+        raise RuntimeError(
+            message(
+                f"sparse_masks {name!r}",
+                "the Taylor score |w g| needs a gradient, and there is none.",
+                do="loss.backward() on training samples first, without a step after it",
+            )
+        )
+    return np.abs(w * check_finite(p.grad, f"sparse_masks gradient of {name!r}"))
+
+
+def _largest(scores: np.ndarray, keep: float | int, where: str) -> np.ndarray:
+    """Return which of a flat array of scores are the largest; ties go to the first."""
+    total = scores.size
+    is_count = isinstance(keep, (int, np.integer)) and not isinstance(keep, bool)
+    if isinstance(keep, bool) or not 0 <= keep <= (total if is_count else 1):
+        raise ValueError(
+            message(
+                where,
+                "keep is not an amount of weights.",
+                expect=f"a share in [0.0, 1.0], or a whole number from 0 to {total:,}",
+                actual=repr(keep),
+            )
+        )
+    count = int(keep) if is_count else round(keep * total)
+    mask = np.zeros(total, bool)
+    mask[np.argsort(-scores, kind="stable")[:count]] = True
+    return mask
+
+
+def _check_option(where: str, name: str, value, known: tuple) -> None:
+    if value not in known:
+        raise ValueError(message(where, f"no such {name}.", expect=known, actual=repr(value)))
+
+
+def _mask_like(mask: np.ndarray, p: Tensor) -> Tensor:
+    return Tensor(backend.asarray_on(mask, p.device))
+
+
+# ------------------------------------------------------------------------------- using masks
+
+
+def apply_masks(model: Module, masks: Masks) -> None:
+    """Set the weights that do not stay to zero, in place: once, and again after each step.
+
+    Raises
+    ------
+    AttributeError
+        If a mask's name is no parameter.
+    ValueError
+        If a mask does not have its weight's shape.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for name, mask in masks.items():
+        # While a weight is computed from others (quantization-aware training), those are meant.
+        p = parameters.get(f"{name}_orig")
+        p = model.get_parameter(name) if p is None else p
+        if mask.shape != p.shape:
+            raise ValueError(
+                message(
+                    f"apply_masks {name!r}",
+                    "the mask does not have the weight's shape.",
+                    expect=p.shape,
+                    actual=mask.shape,
+                )
+            )
+        # Not a product with the mask, which would make -0.0 of negative weights.
+        backend.array_module(p.array).copyto(p.array, 0, where=~mask.to(p.device).array)
+        p.bump_version()
+
+
+def attach_masks(model: Module, masks: Masks) -> None:
+    """Hand the masks over to `nn.utils.prune`, which applies them at every forward."""
+    from ..nn.utils import prune
+
+    for name, mask in masks.items():
+        path, _, parameter = name.rpartition(".")
+        model.get_parameter(name)
+        prune.custom_from_mask(model.get_submodule(path), parameter, mask)
+
+
+def sparsity(model: Module, names: Iterable[str] | None = None) -> float:
+    """Return the share of zeros among the weights (by default those with two axes or more)."""
+    arrays = [p.array for p in select(model, names, "sparsity").values()]
+    return 1.0 - sum(int((a != 0).sum()) for a in arrays) / sum(a.size for a in arrays)
