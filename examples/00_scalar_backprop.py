@@ -6,7 +6,7 @@ single numbers where the engine has arrays. Read it from top to bottom, then run
 
     python examples/00_scalar_backprop.py
 
-Read after: ``minigrad/autograd.py``, the same thing on arrays.
+Next: ``minigrad/autograd.py``, the same thing on arrays.
 
 The question. A network is a formula with many adjustable numbers, its *weights*, and its *loss*
 says how wrong its answers are. To improve it we ask of every weight: if I move you a little, how

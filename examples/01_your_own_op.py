@@ -9,7 +9,7 @@ loss with respect to y as a tensor, and answers in tensors: so the gradient of t
 for free.
 
 Run it:  python examples/01_your_own_op.py
-Read before: minigrad/autograd.py, and minigrad/ops/elementwise.py for more ops of this kind.
+Before this: minigrad/autograd.py, and minigrad/ops/elementwise.py for more ops of this kind.
 """
 
 import minigrad

@@ -18,7 +18,7 @@ end. Every seed is printed. Dense and compressed network see the same images, ea
 MNIST is looked for in --data, in the folder that MINIGRAD_DATA names and in the cache. Where there
 is none, the 1,797 small digits that come with minigrad stand in for it.
 
-Read before: minigrad/compress/__init__.py, one page on what is saved by what.
+Before this: minigrad/compress/__init__.py, one page on what is saved by what.
 """
 
 from __future__ import annotations

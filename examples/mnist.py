@@ -8,7 +8,7 @@ MNIST is looked for in --data, in the folder that MINIGRAD_DATA names and in the
 downloaded with --download. Where there is none, the 1,797 small digits that come with minigrad
 stand in for it.
 
-Read before: minigrad/autograd.py, for what loss.backward() does. The training loop is `train`.
+Before this: minigrad/autograd.py, for what loss.backward() does. The training loop is `train`.
 """
 
 from __future__ import annotations
@@ -197,12 +197,15 @@ def main():
     print(f"model: {args.model}, {count:,} parameters; {args.optimizer}, {epochs} epochs")
 
     history, start = {}, time.perf_counter()
+    (out / "curves.png").unlink(missing_ok=True)  # of an earlier run; this one may be stopped
     try:
         train(
             model, loader, validation_loader, loss_of, optimizer, schedule, epochs, device, history
         )
     except KeyboardInterrupt:
-        print("\nstopped: what was learned so far is saved")
+        print("\nstopped; saving what was learned so far")
+        if optimizer.param_groups[0]["params"][0].grad is None:
+            raise SystemExit("nothing yet: the files of earlier runs stay as they are") from None
     print(f"\ntrained in {time.perf_counter() - start:.1f} s")
 
     minigrad.save(model.state_dict(), out / "weights.npz")

@@ -15,7 +15,7 @@ MNIST is looked for in --data, in the folder that MINIGRAD_DATA names and in the
 downloaded with --download. Where there is none, the 1,797 small digits that come with minigrad
 stand in for it.
 
-Read before: examples/mnist.py, for the training loop; minigrad/compress/structure.py. Read after:
+Before this: examples/mnist.py, for the training loop; minigrad/compress/structure.py. Next:
 minigrad/compress/sensitivity.py.
 """
 

@@ -57,6 +57,12 @@ def changed_in_place(op: str, what: str) -> RuntimeError:
     )
 
 
+def not_kept(op: str, what: str, flag: str) -> RuntimeError:
+    problem = f"self.{what} is not there: the node did not keep it, or was freed."
+    do = f"set {flag} in the class of the op whose backward reads it"
+    return RuntimeError(message(op, problem, do=do))
+
+
 def wrong_number_of_gradients(node, actual: int) -> RuntimeError:
     problem = "it returned the wrong number of gradients."
     expect = f"{len(node.edges)}, one for each input (None where there is none)"
@@ -91,7 +97,8 @@ def no_history(y) -> RuntimeError:
             problem,
             expect="a result computed from tensors with requires_grad=True",
             actual=f"a tensor of shape {tuple(y.shape)} without a history",
-            do="set requires_grad=True on inputs or parameters, and compute outside no_grad",
+            do="compute with requires_grad=True and outside no_grad; a gradient to be "
+            "differentiated again needs create_graph=True",
         )
     )
 
@@ -210,7 +217,7 @@ def in_place_while_recording(name: str) -> RuntimeError:
         "a tensor that requires a gradient is changed in place, or written into another, "
         "while the graph is recorded."
     )
-    do = "write y = x + ... instead; or change x.data, or work under no_grad()"
+    do = "to update a parameter, work under no_grad(); to compute on, write y = x + ..."
     return RuntimeError(message(name, problem, do=do))
 
 

@@ -6,7 +6,7 @@ whose backward reads an input's value compares the count then and now. And what 
 is not changed while the graph records: its old value's gradient would be lost. All methods here
 go through one door, `InPlace._overwrite`.
 
-Read before: ``_tensor.py``, whose class inherits these methods.
+Before this: ``_tensor.py``, whose class inherits these methods.
 """
 
 from __future__ import annotations

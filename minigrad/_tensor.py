@@ -6,7 +6,7 @@ that made it (``.creator``, None for a leaf). Every operator and method is one l
 function of ``functions/``, which applies the ops. The methods that change a tensor in place are
 in ``_inplace.py``.
 
-Read before: ``ops/elementwise.py``. Read after: ``creation.py``, then ``nn/module.py``.
+Before this: ``ops/elementwise.py``. Next: ``creation.py``, then ``nn/module.py``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Tensor(InPlace):
     edges = ()  # a leaf, seen as a node of the graph, has no sources
     __array_ufunc__ = None  # so that ``ndarray * tensor`` comes here, not to NumPy
 
-    def __init__(self, data, requires_grad: bool = False):
+    def __init__(self, data, *, requires_grad: bool = False):
         if not backend.is_array(data):
             keep = isinstance(data, np.generic)  # NumPy's scalars know their dtype
             data = np.array(data, dtype=None if keep else backend.get_default_dtype())
@@ -747,7 +747,7 @@ class Tensor(InPlace):
         return shape.triu(self, diagonal)
 
     def contiguous(self):
-        """The tensor itself if its entries lie in memory in their order, else a copy where so."""
+        """The tensor itself if its entries lie in memory in their order, else a copy in order."""
         return self if self.is_contiguous() else self.clone()
 
     def is_contiguous(self):

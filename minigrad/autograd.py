@@ -5,13 +5,13 @@ Every operation is a `Function` with two halves. ``forward`` computes: it sees p
 returns the gradients with respect to its inputs, written with tensors, in the same language as
 the user's own formulas. So a gradient is itself a computation that can be differentiated again.
 
-Calling an op leaves a node behind, and the tensors that went in are the node's sources: together
-they form a graph from the result back to the leaves. `backprop` walks that graph from the result
-to the leaves, and hands out each node's gradient when it is complete. `backward` and `grad` are
-short loops over that walk.
+Calling an op leaves a node behind, which remembers where its inputs came from: the nodes that
+made them. Together the nodes form a graph from the result back to the leaves. `backprop` walks
+that graph, and hands out each node's gradient when it is complete. `backward` and `grad` are short
+loops over that walk.
 
-Read before: ``examples/00_scalar_backprop.py``, the same algorithm on plain numbers.
-Read after: ``ops/elementwise.py`` for what the derivatives look like, then ``_tensor.py``.
+Before this: ``examples/00_scalar_backprop.py``, the same algorithm on plain numbers.
+Next: ``ops/elementwise.py`` for what the derivatives look like, then ``_tensor.py``.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Function:
         The positional arguments, as tensors (in ``backward``, if ``reads_inputs``).
     output : Tensor
         The result (in ``backward``, if ``saves_output``); in ``fast_backward``, `output_array`.
-    needs_input_grad : tuple of bool
+    needs_input_grad : list of bool
         Which inputs need a gradient. What is costly and not needed can be left out.
     xp : module
         NumPy or CuPy, whichever the arrays belong to.
@@ -162,7 +162,8 @@ class Function:
     shape : tuple of int
         The shape of the output.
 
-    Whatever else ``forward`` stores on ``self`` is dropped as soon as ``backward`` has run.
+    Whatever else ``forward`` stores on ``self`` is dropped as soon as ``backward`` has run, unless
+    the graph is retained.
     """
 
     __slots__ = (
@@ -241,7 +242,7 @@ class Function:
             output.creator = node
             node.shape = y.shape
             node.edges = [(x.creator or x) if need else None for x, need in zip(inputs, needs)]
-            node.hooks = node.retained_by = node.inputs = node._output = None
+            node.hooks = node.retained_by = node._output = None
             if cls.reads_inputs:
                 node.inputs, node._changes = inputs, changes
             if cls.saves_output:
@@ -261,6 +262,8 @@ class Function:
 
     @property
     def output_array(self):
+        if self._output is None:
+            raise errors.not_kept(type(self).__name__, "output", "saves_output = True")
         array, version, count = self._output
         if version[0] != count:
             raise errors.changed_in_place(type(self).__name__, "its output")
@@ -268,7 +271,7 @@ class Function:
 
     def input_gradients(self, gy: Tensor) -> tuple:
         """Return what ``backward`` says: one gradient, or None, for each input."""
-        if self.inputs is not None:
+        if self.reads_inputs:
             # Counts of changes only grow, so their sum tells whether any of them did.
             changes = sum([x._version[0] for x in self.inputs if isinstance(x, Tensor)])
             if changes != self._changes:
@@ -288,6 +291,11 @@ class Function:
         """Drop everything that the node holds; gradients can flow through it no more."""
         self.edges = self.inputs = self._output = None
         self.__dict__.clear()
+
+    def __getattr__(self, name: str):  # called only for what is not there
+        if name == "inputs":
+            raise errors.not_kept(type(self).__name__, "inputs", "reads_inputs = True")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -457,13 +465,13 @@ def _plus(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _is_fresh(share: Tensor, shares: tuple, upstream: Tensor, node: Function) -> bool:
-    """Whether no one else can hold the memory of `share`, so that a leaf may keep it."""
-    array = share.array
+    """Whether no one else can hold the memory of `share`: a leaf shares its ``.grad`` with none."""
+    inputs = node.inputs if node.reads_inputs else ()
+    others = [upstream, *[x for x in inputs if isinstance(x, Tensor)]]
     return (
-        array.base is None
-        and array is not upstream.array
+        share.array.base is None
+        and not any([share.array is other.array for other in others])
         and sum([share is other for other in shares]) == 1
-        and not any([isinstance(x, Tensor) and x.array is array for x in node.inputs or ()])
     )
 
 

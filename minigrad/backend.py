@@ -4,7 +4,7 @@ An array is a NumPy array on the CPU or a CuPy array on a GPU; everything above 
 to both through the same names. Beside the kernels this is the only file that knows CuPy's name,
 and it imports CuPy only when somebody asks for a GPU.
 
-Read before: nothing. Read after: ``autograd.py``, the engine.
+Before this: nothing. Next: ``autograd.py``, the engine.
 """
 
 from __future__ import annotations

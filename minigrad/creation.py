@@ -4,7 +4,7 @@ Every function takes ``dtype`` (the default floating dtype unless said otherwise
 (the CPU, or that of the enclosing ``with device(...)`` block) and ``requires_grad``. Random
 numbers come from `generator`, or else from this thread's generator, which `manual_seed` seeds.
 
-Read before: ``_tensor.py``.
+Before this: ``_tensor.py``.
 """
 
 from __future__ import annotations

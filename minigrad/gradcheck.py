@@ -17,8 +17,8 @@ set of entries that move until it knows which entries are at fault. Five things 
 
 The middle part of the file works on plain arrays and knows nothing of tensors.
 
-Read before: ``autograd.py``, and ``ops/elementwise.py`` for what is doubted here.
-Read after: ``tests/test_ops_gradients.py``, which checks the checker against planted mistakes.
+Before this: ``autograd.py``, and ``ops/elementwise.py`` for what is doubted here.
+Next: ``tests/test_ops_gradients.py``, which checks the checker against planted mistakes.
 """
 
 from __future__ import annotations

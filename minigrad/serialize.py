@@ -9,10 +9,10 @@ Two promises shape the code. *Saving loses nothing*: the new file is written bes
 flushed to the disk and only then renamed over it, so that a kill or a full disk leaves the old
 file or the new one, never half of one. *Loading trusts nothing*: members are stored without
 compression, so before any memory is taken each one's declared shape is held against the bytes
-that really are in the file; a checksum then finds every flipped byte, and whatever is wrong ends
-in one exception, `BadFileError`.
+that really are in the file; a checksum then finds every flipped byte of the data, and whatever is
+wrong ends in one exception, `BadFileError`.
 
-Read before: ``_tensor.py``. Read after: ``nn/module.py`` for `state_dict`, or ``training.py``.
+Before this: ``_tensor.py``. Next: ``nn/module.py`` for `state_dict`, or ``training/loop.py``.
 """
 
 from __future__ import annotations
@@ -309,7 +309,7 @@ def _replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            errno.ENOENT, message("save", "there is no such folder.", do="os.makedirs it"), folder
+            errno.ENOENT, message("save", "there is no such folder; make it first"), folder
         )
     temporary = os.path.join(folder, f".minigrad-{os.urandom(8).hex()}.tmp")
     try:

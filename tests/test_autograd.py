@@ -817,11 +817,12 @@ def on(x, tensor):
 
 
 ARGUMENTS = {  # what comes after the tensor, for several names at once
-    "add sub mul div maximum minimum remainder true_divide eq ne lt le gt ge logical_and logical_or "
+    "add sub mul div maximum minimum remainder true_divide eq ne lt le gt ge logical_and "
+    "logical_or "
     "isclose allclose equal view_as reshape_as expand_as type_as result_type __add__ __radd__ "
     "__sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __floordiv__ __rfloordiv__ __mod__ "
-    "__rmod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ add_ sub_ mul_ div_ copy_ __iadd__ __isub__ "
-    "__imul__ __itruediv__": lambda x: (on(x, TWOS),),
+    "__rmod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ add_ sub_ mul_ div_ copy_ __iadd__ "
+    "__isub__ __imul__ __itruediv__": lambda x: (on(x, TWOS),),
     "pow __pow__ __rpow__ pow_ __and__ __or__ __xor__ __contains__ fill_": lambda x: (2.0,),
     "softmax log_softmax logsumexp cumsum unsqueeze split chunk argsort sort": lambda x: (1,),
     "matmul __matmul__ mm bmm": lambda x: (on(x, TWOS.T),),

@@ -108,6 +108,14 @@ def test_the_default_dtype_is_what_integers_become():
         minigrad.set_default_dtype(minigrad.int64)
 
 
+def test_where_with_two_numbers():
+    mask = minigrad.tensor([True, False])
+    assert minigrad.where(mask, 1.5, 2).tolist() == [1.5, 2.0]
+    assert minigrad.where(mask, 1.5, 2).dtype == minigrad.float32
+    assert minigrad.where(mask, 1, 0).dtype == minigrad.int64
+    assert minigrad.where(mask, True, False).dtype == minigrad.bool
+
+
 def test_no_silent_float64():
     """Under NumPy 2, float32 times a 0-d float64 array is float64; not here."""
     x = minigrad.ones(3, requires_grad=True)

@@ -50,6 +50,7 @@ Read on in this order: ``sparse.py`` (masks) and ``csr.py``; ``quantize.py`` and
 the architecture. See the first part done in ``examples/compress_mnist.py``.
 """
 
+from . import distill as distill
 from .coding import huffman_decode as huffman_decode
 from .coding import huffman_encode as huffman_encode
 from .coding import huffman_lengths as huffman_lengths
@@ -64,6 +65,10 @@ from .int8 import Int8Conv2d as Int8Conv2d
 from .int8 import Int8Linear as Int8Linear
 from .int8 import int8_matmul as int8_matmul
 from .int8 import int8_model as int8_model
+from .modules import module_importance as module_importance
+from .modules import prune_modules as prune_modules
+from .modules import removable_modules as removable_modules
+from .modules import remove_modules as remove_modules
 from .quantize import FakeQuantize as FakeQuantize
 from .quantize import Quantized as Quantized
 from .quantize import fake_quantize as fake_quantize
@@ -71,6 +76,13 @@ from .quantize import finish_quantization as finish_quantization
 from .quantize import quantization_aware as quantization_aware
 from .quantize import quantize_tensor as quantize_tensor
 from .quantize import quantize_weights as quantize_weights
+from .report import compare as compare
+from .report import count_flops as count_flops
+from .report import count_parameters as count_parameters
+from .report import measure_ms as measure_ms
+from .sensitivity import BudgetError as BudgetError
+from .sensitivity import fit_budget as fit_budget
+from .sensitivity import scan as scan
 from .share import finish_sharing as finish_sharing
 from .share import kmeans as kmeans
 from .share import share_weights as share_weights
@@ -79,3 +91,7 @@ from .sparse import attach_masks as attach_masks
 from .sparse import sparse_masks as sparse_masks
 from .sparse import sparsity as sparsity
 from .sparse import threshold_masks as threshold_masks
+from .structure import Structure as Structure
+from .structure import mask_channels as mask_channels
+from .structure import prune_channels as prune_channels
+from .structure import remove_channels as remove_channels

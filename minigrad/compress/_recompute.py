@@ -6,7 +6,7 @@ which knows nothing of it, shall find its weight where it always was. So the par
 gives way to others (``weight_orig``, or ``weight_centroids``), and before each forward a hook
 computes a plain tensor ``weight`` from them; autograd carries the gradients through.
 
-Read before: ``nn/module.py``, for hooks. Read after: ``quantize.py`` and ``share.py``.
+Before this: ``nn/module.py``, for hooks. Next: ``quantize.py`` and ``share.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which weights: the parameters that a compression works on, found by name and checked.
 
-The other files of this folder begin with one of these functions. Read before: ``__init__.py``.
+The other files of this folder begin with one of these functions. Before this: ``__init__.py``.
 """
 
 from __future__ import annotations

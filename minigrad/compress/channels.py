@@ -15,7 +15,7 @@ reason kept by `Channels.fix` names it.
 To teach the pruner a new op, write its rule and put it into `RULES`; for an op that works element
 by element the rule is `elementwise`.
 
-Read before: ``trace.py``. Read after: ``importance.py``, then ``structure.py``, which removes what
+Before this: ``trace.py``. Next: ``importance.py``, then ``structure.py``, which removes what
 is found here.
 """
 

@@ -19,7 +19,7 @@ the *canonical* ones follow from their lengths alone.
 Han, Mao and Dally (2016), Deep compression, sections 2 (figure 2) and 4. Huffman (1952), A method
 for the construction of minimum-redundancy codes. Canonical codes as in RFC 1951, section 3.2.2.
 
-Read before: ``share.py``. Read after: ``container.py``, the file in which the bits end up.
+Before this: ``share.py``. Next: ``container.py``, the file in which the bits end up.
 """
 
 from __future__ import annotations

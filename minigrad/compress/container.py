@@ -27,7 +27,7 @@ It is written as `minigrad.save` writes: at once, or not at all. It is read with
 the checksum finds damage, and then every number is checked before it is used, for a checksum can
 be forged.
 
-Read before: ``coding.py``. Read after: ``examples/compress_mnist.py``.
+Before this: ``coding.py``. Next: ``examples/compress_mnist.py``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A mask alone saves nothing: zeros are stored and multiplied like other numbers. 
 entries that are not zero, and where they are. It is the simplest format that saves bytes;
 ``container.py`` saves more of them.
 
-Read before: ``sparse.py``. Read after: ``quantize.py``.
+Before this: ``sparse.py``. Next: ``quantize.py``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ like an 8": how it spreads the rest of its probability tells which classes are a
 that is trained towards these soft targets learns more from each sample than the label holds. The
 same helps a network that was pruned: the network it was before is its teacher.
 
-Read before: ``nn/losses.py`` (cross-entropy, KL divergence). Read after:
+Before this: ``nn/losses.py`` (cross-entropy, KL divergence). Next:
 ``examples/compress_mnist.py``.
 """
 

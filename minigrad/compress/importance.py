@@ -12,7 +12,7 @@ Sources: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient C
 network slimming", 2017 (batch norm scales); Molchanov, Tyree, Karras, Aila and Kautz, "Pruning
 convolutional neural networks for resource efficient inference", 2017, section 2.2 (Taylor).
 
-Read before: ``channels.py``. Read after: ``structure.py``, which removes what matters least.
+Before this: ``channels.py``. Next: ``structure.py``, which removes what matters least.
 """
 
 from __future__ import annotations

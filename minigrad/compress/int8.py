@@ -8,7 +8,7 @@ integers, add integers, and return to floating numbers by one scale at the end.
 Jacob et al. (2018), Quantization and training of neural networks for efficient integer-arithmetic-
 only inference, section 2.2.
 
-Read before: ``quantize.py``. Read after: ``share.py``.
+Before this: ``quantize.py``. Next: ``share.py``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ module is replaced by ``nn.Identity``, so that its input passes on. Which of the
 read off the graph. How much a module matters no norm can say: it is measured, by evaluating the
 network without it.
 
-Read before: ``structure.py``, which makes layers narrower instead. Read after:
+Before this: ``structure.py``, which makes layers narrower instead. Next:
 ``sensitivity.py``.
 """
 

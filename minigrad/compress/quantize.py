@@ -9,7 +9,7 @@ The number of weights stays, the bits of each shrink: 8 instead of 32, or as few
 costs accuracy, and training on wins it back: `quantization_aware` rounds in every forward, while
 the optimizer moves the weights behind (Notes of `FakeQuantize`: how a gradient passes a stair).
 
-Read before: ``csr.py``. Read after: ``int8.py``, which computes with the integers.
+Before this: ``csr.py``. Next: ``int8.py``, which computes with the integers.
 """
 
 from __future__ import annotations

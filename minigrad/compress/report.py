@@ -4,7 +4,7 @@ The five are different things. Zeros in the weights make a file smaller (stored 
 array), but not a forward pass shorter; fewer bits save bytes alone; fewer channels save all. So a
 report shows all of them, before and after, and the milliseconds are measured, not computed.
 
-Read before: ``trace.py``, for what counts as an operation.
+Before this: ``trace.py``, for what counts as an operation.
 """
 
 from __future__ import annotations

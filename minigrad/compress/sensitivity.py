@@ -9,7 +9,7 @@ FLOPs", "at most 1 point of accuracy") is met by searching for that number.
 Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", 2017,
 section 3.2, for the scan; the search over one tolerance is this file's.
 
-Read before: ``structure.py``. Read after: ``examples/prune_cnn.py``, which uses it.
+Before this: ``structure.py``. Next: ``examples/prune_cnn.py``, which uses it.
 """
 
 from __future__ import annotations

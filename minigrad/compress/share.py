@@ -19,7 +19,7 @@ does for an entry that was read many times.
 
 Zeros stay: a pruned weight keeps the value 0, which is not trained.
 
-Read before: ``quantize.py`` (``int8.py`` may wait). Read after: ``coding.py``.
+Before this: ``quantize.py`` (``int8.py`` may wait). Next: ``coding.py``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ The training loop remains yours. Masks survive it by one line after each step::
 
 or by ``compress.attach_masks(model, masks)``, which hands them over to ``nn.utils.prune``.
 
-Read before: ``__init__.py``. Read after: ``csr.py``, which stores the weights that stay.
+Before this: ``__init__.py``. Next: ``csr.py``, which stores the weights that stay.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ zero in every parameter; each removal is checked against it on the example befor
 Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", 2017,
 section 3, residual networks included.
 
-Read before: ``channels.py``, ``importance.py``. Read after: ``sensitivity.py``, which decides how
+Before this: ``channels.py``, ``importance.py``. Next: ``sensitivity.py``, which decides how
 much to remove.
 """
 

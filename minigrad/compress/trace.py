@@ -7,7 +7,7 @@ graph is read from its leaves on: every op that ran, functional ones and plain `
 with the parameters of the network among its sources. (The other way, hooks on modules, sees the
 layers but not what happens between them: no ``+``, no ``cat``, no ``view``.)
 
-Read before: ``autograd.py``. Read after: ``channels.py``, which follows channels along the list.
+Before this: ``autograd.py``. Next: ``channels.py``, which follows channels along the list.
 """
 
 from __future__ import annotations

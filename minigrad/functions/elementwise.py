@@ -143,6 +143,23 @@ def _operand(x, where: str):
     )
 
 
+def tensor_of(x, where: str):
+    """Return a tensor for a tensor or an array, and refuse all else."""
+    if isinstance(x, autograd.Tensor):
+        return x
+    if backend.is_array(x):
+        return autograd.Tensor(x)
+    raise TypeError(
+        message(
+            where,
+            "this is not a tensor.",
+            expect="a tensor or an array",
+            actual=type(x).__name__,
+            do="make it a tensor with minigrad.tensor(...)",
+        )
+    )
+
+
 # ------------------------------------------------------------------------------ functions
 
 
@@ -218,6 +235,8 @@ def where(condition, a, b):
                 do="compare first, as in where(x > 0, a, b)",
             )
         )
+    if not isinstance(a, autograd.Tensor) and not isinstance(b, autograd.Tensor):
+        a = condition.new_full((), a, dtype=result_type(a, b))  # two numbers: on its device
     a, b = promote(a, b, where="where")
     tensors = [t for t in (condition, a, b) if isinstance(t, autograd.Tensor)]
     shape = tensors[0].shape

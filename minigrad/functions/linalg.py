@@ -7,7 +7,7 @@ import math
 from .. import autograd
 from .._errors import message
 from ..ops.linalg import Linear, MatMul
-from .elementwise import broadcast_shape, promote
+from .elementwise import broadcast_shape, tensor_of
 from .shape import broadcast_to, flatten, reshape, unsqueeze
 
 
@@ -20,7 +20,7 @@ def matmul(a, b):
         If the inner sizes differ, or the leading axes do not broadcast.
     """
     if not (isinstance(a, autograd.Tensor) and isinstance(b, autograd.Tensor)):
-        a, b = promote(a, b, where="matmul")
+        a, b = [x if isinstance(x, autograd.Tensor) else tensor_of(x, "matmul") for x in (a, b)]
     a_shape, b_shape = a.array.shape, b.array.shape
     if not a_shape or not b_shape or a_shape[-1] != b_shape[max(0, len(b_shape) - 2)]:
         raise ValueError(
@@ -29,7 +29,7 @@ def matmul(a, b):
                 "the inner sizes differ." if a_shape and b_shape else "an operand has no axes.",
                 expect="(..., n, k) @ (..., k, m)",
                 actual=f"{a_shape} @ {b_shape}",
-                do="transpose one of them (x.mT), or check the layer before",
+                do="check which axes are meant to meet, and transpose where they do not",
             )
         )
     if a.dtype != b.dtype:
@@ -72,6 +72,7 @@ def linear(x, weight, bias=None):
     -------
     Tensor, shape (..., out_features)
     """
+    x = tensor_of(x, "linear")
     if weight.ndim != 2:
         raise ValueError(
             message(

@@ -17,8 +17,8 @@ Three choices make it fast; everything else is bookkeeping.
    unfolds it again rather than keep it. Blocks depend on the shapes only, so `threads.run` may
    share them out freely.
 
-Read before: ``memory.py``, and ``conv2d`` in ``cuda.py``, the plain form that this is tested
-against. Read after: ``pool.py``.
+Before this: ``memory.py``, and ``conv2d`` in ``cuda.py``, the plain form that this is tested
+against. Next: ``pool.py``.
 """
 
 from __future__ import annotations

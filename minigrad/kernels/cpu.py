@@ -3,7 +3,7 @@
 Importing this file is the first use of the kernels: it holds BLAS to one thread (``threads.py``)
 and asks malloc to keep freed memory (``memory.py``), once for the process.
 
-Read before: ``cuda.py``, which says what every kernel computes. Read after: ``conv.py``, the one
+Before this: ``cuda.py``, which says what every kernel computes. Next: ``conv.py``, the one
 that matters.
 """
 

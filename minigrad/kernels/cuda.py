@@ -6,7 +6,7 @@ what runs; on the CPU ``cpu.py`` has the same names, faster (blocks, threads, re
 the tests hold the two together.
 
 Written in calls that CuPy has: no ``where=``, no boolean masks, no writes into broadcast views.
-Read before: ``windows.py``. Read after: ``cpu.py``.
+Before this: ``windows.py``. Next: ``cpu.py``.
 """
 
 from __future__ import annotations

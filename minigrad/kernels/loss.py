@@ -1,6 +1,6 @@
 """Softmax cross-entropy and dropout's mask on the CPU: few calls, because the arrays are small.
 
-Read before: ``norm.py``. Read after: ``scatter.py``.
+Before this: ``norm.py``. Next: ``scatter.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Matrix products on the CPU: NumPy's, cut into fixed blocks where they are large.
 
-Read before: ``threads.py``. Read after: ``conv.py``, where most products happen.
+Before this: ``threads.py``. Next: ``conv.py``, where most products happen.
 """
 
 from __future__ import annotations

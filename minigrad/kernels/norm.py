@@ -1,6 +1,6 @@
 """Batch normalization on the CPU: one channel is one row, and a few rows at a time stay in cache.
 
-Read before: ``pool.py``. Read after: ``loss.py``.
+Before this: ``pool.py``. Next: ``loss.py``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ An update reads and writes every parameter several times. Cut into pieces of PIE
 passes but the first run in cache, and no temporary is larger than a piece. The arithmetic is
 elementwise, so pieces cannot change it. Pieces are too short to be worth a second thread.
 
-Read before: ``cuda.py``, which gives the formulas. This is the last file of the kernels.
+Before this: ``cuda.py``, which gives the formulas. This is the last file of the kernels.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ won; it fits into one byte. Arrays are worked on as (planes, H, W, samples) wher
 innermost (what ``conv.py`` hands out): the slices then have no gaps that slow NumPy down. Other
 layouts with enough samples are turned into that one first.
 
-Read before: ``conv.py``. Read after: ``norm.py``.
+Before this: ``conv.py``. Next: ``norm.py``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ embedding.
 ``np.add.at`` is fast for one case only, a flat array with flat positions. So positions are made
 flat first.
 
-Read before: ``loss.py``. Read after: ``optimizers.py``.
+Before this: ``loss.py``. Next: ``optimizers.py``.
 """
 
 from __future__ import annotations

@@ -79,3 +79,15 @@ def misfit_state(module, complaints: dict[str, list[str]]) -> RuntimeError:
             "mask, prune.remove(layer, 'weight') takes it away"
         ]
     return RuntimeError(f"load_state_dict: {problem}{''.join(lines)}")
+
+
+def not_a_state_dict(module, given) -> TypeError:
+    return TypeError(
+        message(
+            f"{type(module).__name__}.load_state_dict",
+            "this is not a state dict.",
+            expect="a dict from names to tensors",
+            actual=type(given).__name__,
+            do="for a file, load_state_dict(minigrad.load(path))",
+        )
+    )

@@ -4,7 +4,7 @@ Most of these are the functions of ``minigrad/functions/`` under PyTorch's names
 left is written here: batch norm with its running statistics, dropout, and a few short formulas.
 The losses have a file of their own.
 
-Read before: ``module.py``. Read after: ``losses.py``, then ``layers.py``.
+Before this: ``module.py``. Next: ``losses.py``, then ``layers.py``.
 """
 
 from __future__ import annotations

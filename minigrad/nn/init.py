@@ -7,7 +7,7 @@ what the nonlinearity does (the `gain`), is 1: then signals neither die nor expl
 Every function fills its tensor in place (unseen by the graph) and returns it. Numbers are drawn
 on the CPU from `generator`, or else from this thread's generator, which `manual_seed` seeds.
 
-Read before: ``module.py``. Read after: ``layers.py``.
+Before this: ``module.py``. Next: ``layers.py``.
 """
 
 from __future__ import annotations

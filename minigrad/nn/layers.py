@@ -3,7 +3,7 @@
 Each is short: ``__init__`` makes the parameters, ``reset_parameters`` draws their first values,
 ``forward`` is one call. Names, arguments, defaults and first values are PyTorch's.
 
-Read before: ``module.py``, ``functional.py``, ``init.py``.
+Before this: ``module.py``, ``functional.py``, ``init.py``.
 """
 
 from __future__ import annotations

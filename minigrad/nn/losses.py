@@ -3,7 +3,7 @@
 All of them first give one number for each sample (or entry), then reduce: "mean" (the default)
 makes the step size independent of the batch size, "sum" adds up, "none" returns them all.
 
-Read before: ``ops/loss.py`` for softmax minus one-hot. Read after: ``layers.py``.
+Before this: ``ops/loss.py`` for softmax minus one-hot. Next: ``layers.py``.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ a parameter, a `Module` is a child, and lists, tuples and dicts are looked into 
 ``self.layers = [Linear(2, 3)]`` has a parameter named ``layers.0.weight``). Everything else here,
 ``parameters()``, ``state_dict()``, ``to()``, is a loop over that walk.
 
-Read before: ``_tensor.py``. Read after: ``layers.py``.
+Before this: ``_tensor.py``. Next: ``layers.py``.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -470,6 +470,8 @@ class Module:
         RuntimeError
             Names every missing, unexpected and mis-shaped entry; the module is unchanged.
         """
+        if not isinstance(state_dict, Mapping):
+            raise _errors.not_a_state_dict(self, state_dict)
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]

@@ -15,7 +15,7 @@ that returns an array of its shape:
 So each one's backward is the other two: the three are closed under differentiation, to any
 order, and `conv_transpose2d` is one of them.
 
-Read before: ``linalg.py``. Read after: ``pool.py``.
+Before this: ``linalg.py``. Next: ``pool.py``.
 """
 
 from __future__ import annotations

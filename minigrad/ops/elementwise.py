@@ -9,7 +9,7 @@ No op here speaks of broadcasting or of dtypes: ``functions/elementwise.py`` bri
 one shape and one dtype first, by ops of their own (`BroadcastTo`, `Cast`), whose derivatives do
 the rest.
 
-Read before: ``autograd.py``. Read after: ``shape.py``.
+Before this: ``autograd.py``. Next: ``shape.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Matrix products: the op where nearly all of the arithmetic happens.
 
-Read before: ``reduce.py``. Read after: ``conv.py``, a matrix product in disguise.
+Before this: ``reduce.py``. Next: ``conv.py``, a matrix product in disguise.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from ..autograd import Function
 class MatMul(Function):
     """Y = A B (of matrices, along any leading axes);  gA = gY B^T,  gB = A^T gY.
 
-    Of all products of gY with A or B only these have the right shapes: a check that never fails
-    to help.
+    Unless all are square, of all products of gY with A or B only these have the right shapes.
     """
 
     def forward(self, a, b):

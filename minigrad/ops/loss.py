@@ -1,10 +1,10 @@
 """Softmax, and the loss that goes with it.
 
 `cross_entropy_simple` (in ``functions/loss.py``) is the definition: the log-softmax at the label.
-`SoftmaxCrossEntropy` computes the same in one node, whose backward is the best known formula of
-deep learning, softmax minus one-hot. A test holds the two together.
+`SoftmaxCrossEntropy` computes the same in one node, whose backward is the formula to
+remember, softmax minus one-hot. A test holds the two together.
 
-Read before: ``norm.py``. This is the last family of ops; read after: ``_tensor.py``.
+Before this: ``norm.py``. This is the last family of ops; read after: ``_tensor.py``.
 """
 
 from __future__ import annotations

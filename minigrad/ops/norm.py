@@ -4,7 +4,7 @@
 one node, and its backward is the formula that one derives by hand; a test holds the two together,
 in value and in first and second derivatives.
 
-Read before: ``pool.py``. Read after: ``loss.py``.
+Before this: ``pool.py``. Next: ``loss.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class BatchNorm(Function):
         gx = r (gz - m(gz) - z m(gz z))
         gw = sum(gy z),  gb = sum(gy)
 
-    The two means are what it costs that every x moves the mean and the variance of all. Source:
+    The two means are there because every x moves the mean and the variance of all. Source:
     Ioffe and Szegedy, "Batch Normalization", 2015, section 3, with the terms collected.
 
     The list `statistics`, where given, gets the mean and the biased variance of each channel:

@@ -4,7 +4,7 @@
 turn is linear, and its own backward takes out again. `SumPool2d` and its adjoint are a linear
 pair, like `SumTo` and `BroadcastTo`.
 
-Read before: ``conv.py``. Read after: ``norm.py``.
+Before this: ``conv.py``. Next: ``norm.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Many numbers to few: sums, means, variances, and the largest and smallest.
 
-Read before: ``shape.py``. Read after: ``linalg.py``.
+Before this: ``shape.py``. Next: ``linalg.py``.
 """
 
 from __future__ import annotations

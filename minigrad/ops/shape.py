@@ -7,7 +7,7 @@ came from. They come in pairs, each the other's derivative:
 - `Index` takes entries out, `IndexAdd` adds them in where they came from;
 - `Reshape` and `Transpose` undo themselves.
 
-Read before: ``elementwise.py``. Read after: ``reduce.py``.
+Before this: ``elementwise.py``. Next: ``reduce.py``.
 """
 
 from __future__ import annotations

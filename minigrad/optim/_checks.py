@@ -1,6 +1,6 @@
 """Bad input to optimizers and schedules, refused in one sentence each.
 
-Nothing is computed here. Read before: ``optimizer.py``, which calls it. Read after: nothing.
+Nothing is computed here. Before this: ``optimizer.py``, which calls it. Next: nothing.
 """
 
 from __future__ import annotations

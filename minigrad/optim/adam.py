@@ -1,6 +1,6 @@
 """Adam and AdamW: momentum, divided by the size of recent gradients, both corrected at the start.
 
-Read before: ``sgd.py`` and ``rmsprop.py``, the two halves of Adam. Read after: ``penalty.py``.
+Before this: ``sgd.py`` and ``rmsprop.py``, the two halves of Adam. Next: ``penalty.py``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ rather than what it is at epoch t (`closed_form`). So two schedules on one optim
 what somebody else does to the learning rate is kept. The formulas in the docstrings are the
 closed forms, with lr0 the learning rate that the optimizer was given and t = ``last_epoch``.
 
-Read before: ``optimizer.py``. Read after: ``training.py``.
+Before this: ``optimizer.py``. Next: ``training/loop.py``.
 """
 
 from __future__ import annotations

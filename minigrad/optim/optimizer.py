@@ -8,7 +8,7 @@ say), and ``update`` is the rule itself, on lists of arrays. The formulas are in
 Parameters come in *groups*, each a dict of options such as the learning rate, which may be
 changed at any time: ``optimizer.param_groups[0]["lr"] = 0.01``. A schedule does nothing else.
 
-Read before: ``nn/module.py``, or ``autograd.py``. Read after: ``sgd.py``.
+Before this: ``nn/module.py``, or ``autograd.py``. Next: ``sgd.py``.
 """
 
 from __future__ import annotations

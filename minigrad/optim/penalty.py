@@ -5,8 +5,8 @@
     loss = loss_function(model(x), y) + l1_penalty(model.parameters(), 1e-5)
     loss.backward()
 
-Read before: ``sgd.py``, whose ``weight_decay`` is the L2 penalty without the detour through the
-loss. Read after: ``lr_scheduler.py``.
+Before this: ``sgd.py``, whose ``weight_decay`` is the L2 penalty without the detour through the
+loss. Next: ``lr_scheduler.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """RMSprop: every weight divided by the size of its own recent gradients.
 
-Read before: ``sgd.py``. Read after: ``adam.py``, which adds momentum and a corrected start.
+Before this: ``sgd.py``. Next: ``adam.py``, which adds momentum and a corrected start.
 """
 
 from __future__ import annotations

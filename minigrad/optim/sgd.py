@@ -1,6 +1,6 @@
 """Stochastic gradient descent: against the gradient, and with momentum.
 
-Read before: ``optimizer.py``. Read after: ``rmsprop.py``, which gives each weight its own step.
+Before this: ``optimizer.py``. Next: ``rmsprop.py``, which gives each weight its own step.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From the arguments of `fit` to objects, and bad input refused in one sentence each.
 
-Nothing is trained here. Read before: ``loop.py``, which calls it. Read after: nothing.
+Nothing is trained here. Before this: ``loop.py``, which calls it. Next: nothing.
 """
 
 from __future__ import annotations

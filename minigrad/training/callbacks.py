@@ -1,6 +1,6 @@
 """Callbacks: what is told about a training while it runs, and may act on it.
 
-Read before: ``loop.py``. Read after: ``metrics.py``.
+Before this: ``loop.py``. Next: ``metrics.py``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ lines) inside `Run.train_epoch`; around it are averages, validation, *callbacks*
 what happens and may stop it, and a state that holds everything, so that a training that was
 stopped and resumed ends, bit for bit, where one that was never stopped does.
 
-Read before: ``utils/data.py``, ``nn/losses.py``, ``optim/optimizer.py``. Read after:
+Before this: ``utils/data.py``, ``nn/losses.py``, ``optim/optimizer.py``. Next:
 ``callbacks.py``, and ``metrics.py`` for the losses and metrics that have names.
 """
 

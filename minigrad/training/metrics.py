@@ -1,6 +1,6 @@
 """Losses and metrics that have names in `fit`, and those that PyTorch does not have.
 
-Read before: ``nn/losses.py``, ``loop.py``. Read after: nothing; this is the end of training.
+Before this: ``nn/losses.py``, ``loop.py``. Next: nothing; this is the end of training.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def _is_distribution(p) -> bool:
 def warn_of_double_softmax(loss: Callable, output: Any) -> None:
     """Warn if a loss that expects logits gets what looks like probabilities."""
     expects_logits = loss is F.cross_entropy or isinstance(loss, CrossEntropyLoss)
-    if expects_logits and _is_distribution(output.array):
+    finite = bool((abs(output.array) < float("inf")).all())
+    if expects_logits and finite and _is_distribution(output.array):
         warnings.warn(
             "fit: the model's output looks like probabilities, but cross_entropy has a softmax "
             "inside and takes logits. Leave out the model's softmax, or use the loss "

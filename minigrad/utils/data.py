@@ -19,7 +19,7 @@ datasets of ``vision`` are fast in this way.
 Everything happens in the calling process: ``num_workers``, ``pin_memory`` and their like are
 accepted, so that scripts written for PyTorch run, and change nothing.
 
-Read before: ``_tensor.py``. Read after: ``vision/datasets.py``, then ``training.py``.
+Before this: ``_tensor.py``. Next: ``vision/datasets.py``, then ``training/loop.py``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ A data file is input from a stranger, even with a familiar name. So its sizes ar
 the format and the file can hold *before* any memory is taken, every byte is accounted for, and
 what is wrong ends in one exception, `BadFileError`, which names the file and the fault.
 
-Read before: ``utils/data.py``, ``transforms.py``. Read after: ``examples/mnist.py``.
+Before this: ``utils/data.py``, ``transforms.py``. Next: ``examples/mnist.py``.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each function returns an ordinary `Module`, built from layers in the order in which they run.
 
-Read before: ``nn/layers.py``. Read after: ``examples/mnist.py``, which trains them.
+Before this: ``nn/layers.py``. Next: ``examples/mnist.py``, which trains them.
 """
 
 from __future__ import annotations

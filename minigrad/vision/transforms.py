@@ -18,7 +18,7 @@ Why there is no table of the 256 possible results, although uint8 images invite 
 faster. Scaling and normalising 128 images of 28x28 takes 0.05 ms, looking their pixels up in a
 table three times as long.
 
-Read before: ``utils/data.py``. Read after: ``vision/datasets.py``.
+Before this: ``utils/data.py``. Next: ``vision/datasets.py``.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ def confusion_matrix(labels, predictions, classes: Sequence[str] | None = None) 
     axes = figure.add_subplot()
     mistakes = counts.astype(float)
     np.fill_diagonal(mistakes, np.nan)  # the right answers would drown the mistakes
+    axes.set_facecolor("#d9d9d9")
     axes.imshow(mistakes, cmap="Oranges", vmin=0)
     for i in range(n):
         for j in range(n):
@@ -104,7 +105,8 @@ def confusion_matrix(labels, predictions, classes: Sequence[str] | None = None) 
     axes.set_yticks(range(n), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{int(np.trace(counts))} of {len(labels)} right")
+    right = int(np.trace(counts))
+    axes.set_title(f"{right} of {len(labels)} right (grey); the more mistakes, the darker")
     return figure
 
 
@@ -131,6 +133,7 @@ def worst_mistakes(images, labels, logits, count: int = 16, classes=None) -> Fig
     columns = 8
     rows = max(1, -(-len(wrong) // columns))
     figure = _figure(figsize=(1.35 * columns, 1.75 * rows))
+    figure.suptitle("predicted (confidence), and what it is", fontsize=9)
     if not len(wrong):
         figure.text(0.5, 0.5, "no mistakes", ha="center", va="center")
     for place, i in enumerate(wrong):
@@ -180,6 +183,7 @@ def filters(weight, count: int = 64, columns: int = 8) -> Figure:
     largest = np.abs(images).max()
     drawn = axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes.set_axis_off()
-    axes.set_title(f"{len(images)} of {total} filters", fontsize=10)
+    shown = f"the first {len(images)} of {total}" if len(images) < total else f"all {total}"
+    axes.set_title(f"filters of the first layer: {shown}", fontsize=10)
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="weight")
     return figure

@@ -129,8 +129,9 @@ CASES = {
 
 
 def mlp(nn):
-    return nn.Sequential(nn.Linear(49, 32), nn.Tanh(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16,
-    10))
+    return nn.Sequential(
+        nn.Linear(49, 32), nn.Tanh(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 10)
+    )
 
 
 def lenet(nn):

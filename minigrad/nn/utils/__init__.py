@@ -1,6 +1,6 @@
 """Helpers around parameters: clipping gradients, and all parameters as one vector.
 
-Read before: ``nn/module.py``.
+Before this: ``nn/module.py``.
 """
 
 from __future__ import annotations

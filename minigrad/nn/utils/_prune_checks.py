@@ -1,6 +1,6 @@
 """Bad input to pruning, refused in one sentence each; and amounts and axes made plain numbers.
 
-Nothing is pruned here. Read before: ``prune.py``, which calls it. Read after: nothing.
+Nothing is pruned here. Before this: ``prune.py``, which calls it. Next: nothing.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ left out; ``minigrad/compress/`` then leaves it out.
 
 The names, arguments and results are those of ``torch.nn.utils.prune``.
 
-Read before: ``nn/module.py`` (hooks and buffers). Read after: ``minigrad/compress/``.
+Before this: ``nn/module.py`` (hooks and buffers). Next: ``minigrad/compress/``.
 """
 
 from __future__ import annotations
