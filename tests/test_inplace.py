@@ -65,7 +65,7 @@ IN_PLACE = {
 }
 
 
-METHODS = {**vars(Tensor), **vars(Tensor.__base__)}
+METHODS = {**dir(Tensor), **vars(Tensor.__base__)}
 
 
 def test_every_in_place_method_is_in_the_table():

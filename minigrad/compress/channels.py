@@ -105,7 +105,7 @@ class Channels:
             return self.labels[edge]
         if edge is not None:
             return self._leaf(edge)
-        if node.inputs is None:
+        if not node.reads_inputs:
             return None  # a constant that the graph does not keep
         constant = node.inputs[i]
         if not isinstance(constant, Tensor):
