@@ -149,6 +149,13 @@ def test_sums_of_integers_are_int64(dtype):
     assert x.sum(dtype=minigrad.float64).dtype == x.prod(dtype=minigrad.float64).dtype == "float64"
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_rounding_leaves_integers_alone(dtype):
+    x = one(dtype, (3,))
+    for y in (x.floor(), x.ceil(), x.round(), x.trunc(), x.abs(), x.sign(), x.clamp(0, 5)):
+        assert y.dtype == dtype and y is not x and y.tolist() == [1, 1, 1]
+
+
 def test_floor_division_rounds_once():
     x = minigrad.tensor([1.0, -1.0, 0.3], dtype=minigrad.float64)
     assert (x // 0.1).tolist() == [v // 0.1 for v in (1.0, -1.0, 0.3)] == [9.0, -10.0, 2.0]
@@ -407,7 +414,7 @@ def test_tensors_as_bounds_and_as_places():
 @pytest.mark.cpu_only
 def test_what_cannot_be_an_index(key, device):
     x = minigrad.zeros(SHAPE)
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="^index: "):
         x[key]
     with pytest.raises(IndexError):
         x[key] = 1

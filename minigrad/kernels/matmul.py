@@ -9,7 +9,7 @@ import numpy as np
 
 from .threads import WORTH_SHARING, run
 
-PIECE = 6_000_000  # multiply-adds in a block, about
+PIECE = 12_000_000  # multiply-adds in a block, about: shorter ones pack their operands too often
 MOST_PIECES = 64
 _FLOATS = "fd"
 

@@ -1039,7 +1039,7 @@ def public_names() -> set:
         for name, value in vars(minigrad).items()
         if callable(value) and not isinstance(value, type) and not name.startswith("_")
     }
-    methods = {*dir(minigrad.Tensor), *vars(minigrad.Tensor.__base__)}
+    methods = {*vars(minigrad.Tensor), *vars(minigrad.Tensor.__base__)}
     private = {name for name in methods if name[0] == "_" != name[1]}
     private |= {"__weakref__", "__slots__", "__module__", *dir(object)}
     return functions_ | methods - private
