@@ -553,7 +553,7 @@ class Between(nn.Module):
         ("Strange", Strange.apply, 4),
         ("Softmax", lambda x: x.softmax(1), 4),
         ("LogSoftmax", lambda x: x.log_softmax(-1), 4),
-        ("SumTo", lambda x: x - x.mean(1, keepdim=True), 4),
+        ("MeanTo", lambda x: x - x.mean(1, keepdim=True), 4),
         ("Amax", lambda x: x - x.amax(1, keepdim=True), 4),
         ("Cumsum", lambda x: x.cumsum(1), 4),
         ("Index", lambda x: x[:, 1:], 3),

@@ -260,6 +260,10 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample(op("SumTo", shape=to), (normal(*shape),))
         for shape, to in [((2, 3), (3,)), ((2, 4, 3), (2, 1, 3)), ((3, 3), (1, 3)), ((3, 2), ())]
     ],
+    "MeanTo": [
+        Sample(op("MeanTo", shape=to), (normal(*shape),))
+        for shape, to in [((2, 3), (3,)), ((2, 4, 3), (2, 1, 3)), ((3, 3), (1, 3)), ((3, 2), ())]
+    ],
     "Reshape": same_op("Reshape", (2, 2), shape=(1, 4)) + same_op("Reshape", (1,), shape=()),
     "Transpose": same_op("Transpose", (2, 3, 4), axes=(2, 0, 1))
     + same_op("Transpose", (3, 3), axes=(1, 0)),

@@ -458,6 +458,7 @@ RULES = {
     reduce.Amax: extreme,
     reduce.Amin: extreme,
     shape.SumTo: sum_to,
+    shape.MeanTo: sum_to,
     shape.BroadcastTo: broadcast_to,
     shape.Transpose: transpose,
     shape.Reshape: reshape,

@@ -8,7 +8,7 @@ from collections import namedtuple
 from .. import autograd, backend
 from .._errors import message
 from ..ops.reduce import Amax, Amin, Cumsum
-from ..ops.shape import SumTo
+from ..ops.shape import MeanTo, SumTo
 from . import elementwise
 from .shape import axes_of, axis_of, cat, gather, index, reshape, squeeze
 
@@ -26,7 +26,9 @@ def mean(x, dim=None, keepdim=False, *, dtype=None):
     """Return the mean over the axes `dim` (all by default)."""
     x = _floats(x if dtype is None else x.to(dtype), "mean")
     axes = axes_of(dim, x.ndim, "mean")
-    return sum(x, dim, keepdim) / math.prod([x.shape[i] for i in axes])
+    if len(axes) == x.ndim and not keepdim:
+        return MeanTo.apply(x, shape=())
+    return _drop(MeanTo.apply(x, shape=_kept_shape(x, axes)), x, axes, keepdim)
 
 
 def var(x, dim=None, unbiased=None, keepdim=False, *, correction=None):

@@ -50,6 +50,21 @@ class SumTo(Function):
         return BroadcastTo.apply(gy, shape=self.x_shape)
 
 
+class MeanTo(SumTo):
+    """y = x averaged down to a shape that broadcasts to x's;  gx = gy / n copied back."""
+
+    def forward(self, x, *, shape):
+        y = super().forward(x, shape=shape)
+        self.n = x.size // max(y.size, 1)  # how many numbers each mean is of
+        return y / self.n
+
+    def backward(self, gy):
+        return super().backward(gy / self.n)
+
+    def fast_backward(self, gy):
+        return self.xp.broadcast_to(gy / self.n, self.x_shape)
+
+
 # ------------------------------------------------------------------- the same numbers, seen anew
 
 
