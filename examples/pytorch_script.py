@@ -8,7 +8,8 @@
     python examples/pytorch_script.py [--epochs 10] [--data DIR]
 
 It needs MNIST in --data, in MINIGRAD_DATA or in the cache, and downloads it otherwise. Given the
-same weights and batches PyTorch computes the same losses: see tests/torch/test_script_torch.py.
+same weights and batches PyTorch computes the same losses, as
+tests/against_torch/test_script_torch.py shows.
 """
 
 import argparse

@@ -9,20 +9,12 @@ number of examples that Hypothesis tries a test (50), ``MINIGRAD_DATA`` the fold
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-
-# The folder tests/torch can be imported as an (empty) package `torch`. It is not PyTorch, and
-# tests that need PyTorch must skip, not fail, where only that folder is found.
-_torch = importlib.util.find_spec("torch")
-if _torch is not None and _torch.origin is None:
-    sys.modules["torch"] = None
 
 TEST_DEVICE = os.environ.get("MINIGRAD_TEST_DEVICE", "cpu")
 DEVICES = {"cpu": "cpu", "fake": "cuda", "cuda": "cuda"}

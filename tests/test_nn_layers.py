@@ -1,7 +1,7 @@
 """The layers without PyTorch: gradients, what options mean, chance, statistics, and refusals.
 
-``tests/torch/test_nn_torch.py`` compares every option with PyTorch; here stands what can be known
-without it: finite differences to order 2, formulas computed by hand, and the errors.
+``tests/against_torch/test_nn_torch.py`` compares every option with PyTorch; here stands what is
+known without it: finite differences to order 2, formulas computed by hand, and the errors.
 """
 
 from __future__ import annotations
