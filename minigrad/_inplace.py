@@ -46,7 +46,7 @@ class InPlace:
         ):
             raise errors.misfit_result(name, self.shape, shape_)
         if dtype is not None and name not in ("copy_", "fill_", "x[...] = v"):
-            kinds = [elementwise._KIND[d.kind] for d in (dtype, self.dtype)]
+            kinds = [elementwise.KIND[d.kind] for d in (dtype, self.dtype)]
             if kinds[0] > kinds[1]:
                 raise errors.misfit_dtype(name, self.dtype, dtype)
         if not backend.is_writable(self.array):

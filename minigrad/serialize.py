@@ -94,7 +94,7 @@ def save(obj: Any, path: str | os.PathLike | BinaryIO) -> None:
     is_file = hasattr(path, "write")
     if not is_file and os.fsdecode(path).endswith(".safetensors"):
         content = _to_safetensors(obj)
-        with _replacing(path) as file:
+        with replacing(path) as file:
             file.write(content)
         return
     writer = _Encoder()
@@ -110,7 +110,7 @@ def save(obj: Any, path: str | os.PathLike | BinaryIO) -> None:
                 do="put long lists of numbers into one array: numpy.array(history)",
             )
         )
-    with _in_one_go(path) if is_file else _replacing(path) as file:
+    with _in_one_go(path) if is_file else replacing(path) as file:
         _write_archive(file, text, writer.arrays)
 
 
@@ -296,7 +296,7 @@ def _write_archive(file: BinaryIO, structure: bytes, arrays: dict) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when, and only when, all went well."""
     path = os.path.realpath(os.fsdecode(path))  # through a link, as open() writes
     old = os.stat(path) if os.path.exists(path) else None

@@ -791,3 +791,21 @@ def test_get_returns_the_module_of_an_array_module():
     assert kernels.get(np) is cpu
     assert kernels.get(object()) is cuda
     assert set(cpu.__all__) - {"get_num_threads", "set_num_threads"} <= set(dir(cuda))
+
+
+# -------------------------------------------------------------------------------------- relu
+
+
+@both_forms
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_relu_backward_equals_the_loop(form, dtype):
+    inf, nan = np.inf, np.nan
+    y = np.array([[0, 1, 2, 0, 0], [3, 0, nan, inf, 5]], dtype)
+    gy = np.array([[1, -2, inf, inf, nan], [nan, -3, 4, 5, -0.5]], dtype)
+    expected = [[0 if v == 0 else g for v, g in zip(*row)] for row in zip(y, gy)]
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        actual = form.relu_backward(layout(gy), y)
+        assert actual.dtype == dtype
+        np.testing.assert_array_equal(actual, np.array(expected, dtype))
+    one = np.array(2.0, dtype)
+    assert form.relu_backward(np.broadcast_to(one, y.shape), y)[0, 1] == 2  # read-only, stride 0

@@ -335,17 +335,14 @@ SAMPLES: dict[str, list[Sample]] = {
     "BinaryCrossEntropy": [
         Sample(op("BinaryCrossEntropy"), (rng.uniform(0.1, 0.9, (3, 3)), rng.random((3, 3)))),
     ],
-}  # fmt: skip
-
-
-if "FakeQuantize" in OPS:
-    SAMPLES["FakeQuantize"] = [
+    "FakeQuantize": [
         Sample(
             op("FakeQuantize", scale=0.5, zero_point=0, low=-2, high=2),
             (spread(6, 6),),
             ramp=lambda x: x.clamp(-1.25, 1.25),
         )
-    ]
+    ],
+}  # fmt: skip
 
 
 def test_every_op_has_samples():

@@ -45,7 +45,7 @@ from .. import backend
 from .._errors import message
 from .._tensor import Tensor
 from ..nn.module import Module
-from ..serialize import BadFileError, _replacing
+from ..serialize import BadFileError, replacing
 from .coding import (
     absolute_positions,
     huffman_decode,
@@ -132,7 +132,7 @@ def save_compressed(
         If the file cannot be written. What was there before is still there.
     """
     content, sizes = _write(state, "save_compressed")
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(content)
     return sizes
 

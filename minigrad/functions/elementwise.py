@@ -108,7 +108,7 @@ def result_type(a, b) -> np.dtype:
     result = None
     for level in (2, 1, 0):
         for dtype in strong[level]:
-            if result is None or _KIND[dtype.kind] > _KIND[result.kind]:
+            if result is None or KIND[dtype.kind] > KIND[result.kind]:
                 result = dtype
             elif dtype.kind != "f" and result.kind == "f":
                 pass
@@ -121,7 +121,7 @@ def _is_float_and_number(a, b) -> bool:
     return type(b) in (float, int) and isinstance(a, autograd.Tensor) and a.array.dtype.kind == "f"
 
 
-_KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
+KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
 def _operand(x, where: str):
@@ -309,7 +309,7 @@ def rsqrt(x):
 def cast(x, dtype):
     """Return x in another dtype; the gradient follows from float to float only."""
     dtype = np.dtype(dtype)
-    if dtype.kind not in _KIND:
+    if dtype.kind not in KIND:
         raise TypeError(
             message(
                 "to",

@@ -10,7 +10,12 @@ that matters.
 from __future__ import annotations
 
 from .conv import conv2d, conv2d_input, conv2d_weight
-from .loss import dropout_mask, softmax_cross_entropy, softmax_cross_entropy_backward
+from .loss import (
+    dropout_mask,
+    relu_backward,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+)
 from .matmul import matmul
 from .memory import keep_freed_memory
 from .norm import batch_norm, batch_norm_backward
@@ -41,6 +46,7 @@ __all__ = [
     "max_pool2d_flat_index",
     "max_pool2d_gather",
     "max_pool2d_scatter",
+    "relu_backward",
     "rmsprop_update",
     "set_num_threads",
     "sgd_update",

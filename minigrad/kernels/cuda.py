@@ -260,6 +260,11 @@ def softmax_cross_entropy_backward(g, p, labels):
     return g.reshape(-1, 1) * (p - onehot.astype(p.dtype))
 
 
+def relu_backward(gy, y):
+    """gx = gy where y = max(x, 0) is not 0, else 0; also where gy is infinite or NaN."""
+    return _module(y).where(y == 0, gy.dtype.type(0), gy)
+
+
 def _accumulation_dtype(dtype):
     """Half-precision statistics are summed in single precision, as PyTorch does."""
     return np.dtype(np.float32) if dtype == np.float16 else dtype

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy and dropout's mask on the CPU: few calls, because the arrays are small.
+"""Softmax cross-entropy, dropout's mask and relu's gradient on the CPU: in few calls of NumPy.
 
 Before this: ``norm.py``. Next: ``scatter.py``.
 """
@@ -26,6 +26,13 @@ def softmax_cross_entropy_backward(g, p, labels):
     gz = p * g[:, None]
     gz[np.arange(len(p)), labels] -= g
     return gz
+
+
+def relu_backward(gy, y):
+    """See `minigrad.kernels.cuda.relu_backward`."""
+    # A product is ten times faster than a choice. Of integers, so that 0 times infinity is 0.
+    bits = gy.view(f"i{gy.dtype.itemsize}") * (y != 0)
+    return bits.view(gy.dtype)
 
 
 def dropout_mask(rng, shape, p, dtype):

@@ -12,7 +12,7 @@ Before this: ``elementwise.py``. Next: ``reduce.py``.
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import accumulate
 
 from .. import backend
 from ..autograd import Function
@@ -93,7 +93,7 @@ class Transpose(Function):
         return x.transpose(axes)
 
     def backward(self, gy):
-        return Transpose.apply(gy, axes=tuple(np.argsort(self.axes).tolist()))
+        return Transpose.apply(gy, axes=tuple(map(self.axes.index, range(len(self.axes)))))
 
 
 # --------------------------------------------------------------------- taking out, adding in
@@ -138,7 +138,7 @@ class Concat(Function):
 
     def forward(self, *xs, axis):
         self.axis = axis
-        self.ends = np.cumsum([x.shape[axis] for x in xs]).tolist()
+        self.ends = list(accumulate([x.shape[axis] for x in xs]))
         return self.xp.concatenate(xs, axis=axis)
 
     def backward(self, gy):

@@ -24,7 +24,7 @@ import numpy as np
 
 from .._errors import message
 from .._tensor import Tensor
-from ..serialize import BadFileError, _replacing
+from ..serialize import BadFileError, replacing
 from ..utils.data import Dataset, default_convert
 from .transforms import has_batch
 
@@ -248,7 +248,7 @@ class MNIST(LabelledImages):
                 print(f"Downloading {url} to {folder}", file=sys.stderr)
                 content, failure = _fetch(url, digest, self.timeout)
                 if failure is None:
-                    with _replacing(folder / name) as file:
+                    with replacing(folder / name) as file:
                         file.write(content)
                     break
                 failures.append(f"{url}: {failure}")
