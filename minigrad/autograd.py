@@ -233,12 +233,11 @@ class Function:
 
         if type(y) is not np.ndarray:
             y = backend.as_array(y, cls.__name__)  # NumPy makes 0-d results scalars
-        output = Tensor.__new__(Tensor)
-        output.array = y
-        output.grad = output.hooks = output.creator = None
-        output._version = inputs[0]._version if node.is_view else [0]
-        output._requires_grad = recorded = True in needs
-        if recorded:
+        output = _wrap(y)
+        if node.is_view:
+            output._version = inputs[0]._version
+        if True in needs:
+            output._requires_grad = True
             output.creator = node
             node.shape = y.shape
             node.edges = [(x.creator or x) if need else None for x, need in zip(inputs, needs)]
@@ -273,16 +272,24 @@ class Function:
         """Return what ``backward`` says: one gradient, or None, for each input."""
         if self.reads_inputs:
             # Counts of changes only grow, so their sum tells whether any of them did.
-            changes = sum([x._version[0] for x in self.inputs if isinstance(x, Tensor)])
+            changes = 0
+            for x in self.inputs:
+                if isinstance(x, Tensor):
+                    changes += x._version[0]
             if changes != self._changes:
                 raise errors.changed_in_place(type(self).__name__, "an input")
         if self.fast_backward is not None and not _mode.recording:
             gradients = self.fast_backward(gy.array)
-            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-            gradients = tuple([None if g is None else Tensor(g) for g in gradients])
+            if not isinstance(gradients, tuple):
+                gradients = (gradients,)
+            gradients = [
+                None if g is None else _wrap(backend.as_array(g, type(self).__name__))
+                for g in gradients
+            ]
         else:
             gradients = self.backward(gy)
-            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+            if not isinstance(gradients, tuple):
+                gradients = (gradients,)
         if len(gradients) != len(self.edges):
             raise errors.wrong_number_of_gradients(self, len(gradients))
         return gradients
@@ -299,6 +306,16 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+def _wrap(array) -> Tensor:
+    """Return a new tensor on what is known to be an array: `Tensor(array)`, without its checks."""
+    x = Tensor.__new__(Tensor)
+    x.array = array
+    x.grad = x.hooks = x.creator = None
+    x._version = [0]
+    x._requires_grad = False
+    return x
 
 
 # ------------------------------------------------------------------------------------ the walk
@@ -421,25 +438,30 @@ def _start(outputs, grad_outputs, create_graph: bool) -> dict:
     for y, gy in zip(outputs, grad_outputs):
         if not y._requires_grad:
             raise errors.no_history(y)
+        node = y.creator or y
         if gy is None:
             if y.array.size != 1:
                 raise errors.not_a_scalar(y)
             gy = Tensor(backend.array_module(y.array).ones_like(y.array))
-        (gy,) = _tensors(gy, "backward")
-        if gy.array.shape != y.array.shape:
-            raise errors.misfit_start(y, gy)
-        node = y.creator or y
-        with set_grad_enabled(create_graph):
-            gy = gy.to(y.array.dtype)
-            if node in gradients:
+        else:
+            (gy,) = _tensors(gy, "backward")
+            if gy.array.shape != y.array.shape:
+                raise errors.misfit_start(y, gy)
+            with set_grad_enabled(create_graph):
+                gy = gy.to(y.array.dtype)
+                gy = gy if node is not y else gy.clone()  # a leaf's gradient is its own
+        if node in gradients:
+            with set_grad_enabled(create_graph):
                 gy = gradients[node] + gy
-            gradients[node] = gy if node is not y else gy.clone()
+        gradients[node] = gy
     return gradients
 
 
 def _tensors(given, where: str) -> list:
     """Return a list of the tensors in what may be one tensor or a sequence of them."""
-    one = isinstance(given, Tensor) or backend.is_array(given) or not hasattr(given, "__iter__")
+    if isinstance(given, Tensor):
+        return [given]
+    one = backend.is_array(given) or not hasattr(given, "__iter__")
     given = [given] if one else list(given)
     for x in given:
         if not isinstance(x, Tensor):
@@ -466,13 +488,13 @@ def _plus(a: Tensor, b: Tensor) -> Tensor:
 
 def _is_fresh(share: Tensor, shares: tuple, upstream: Tensor, node: Function) -> bool:
     """Whether no one else can hold the memory of `share`: a leaf shares its ``.grad`` with none."""
-    inputs = node.inputs if node.reads_inputs else ()
-    others = [upstream, *[x for x in inputs if isinstance(x, Tensor)]]
-    return (
-        share.array.base is None
-        and not any([share.array is other.array for other in others])
-        and sum([share is other for other in shares]) == 1
-    )
+    array = share.array
+    if array.base is not None or array is upstream.array:
+        return False
+    for x in node.inputs if node.reads_inputs else ():
+        if isinstance(x, Tensor) and x.array is array:
+            return False
+    return sum([share is other for other in shares]) == 1
 
 
 def backward(
@@ -500,11 +522,12 @@ def backward(
             x = node.retained_by and node.retained_by()
         if x is None:
             continue
-        with set_grad_enabled(create_graph):
-            if x.grad is not None:
-                gradient = x.grad + gradient  # never in place: others may hold .grad
-            elif x is not node:
-                gradient = gradient.clone()  # the walk goes on with its own
+        if x.grad is not None or x is not node:
+            with set_grad_enabled(create_graph):
+                if x.grad is not None:
+                    gradient = x.grad + gradient  # never in place: others may hold .grad
+                else:
+                    gradient = gradient.clone()  # the walk goes on with its own
         x.grad = gradient
 
 

@@ -797,6 +797,21 @@ def test_get_returns_the_module_of_an_array_module():
 
 
 @both_forms
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64"])
+def test_relu_equals_the_loop_in_every_layout(form, dtype):
+    x = np.random.default_rng(0).integers(-9, 9, (3, 5, 70, 71)).astype(dtype)  # over a block
+    if x.dtype.kind == "f":
+        x[0, 0, 0, :4] = np.nan, -np.nan, np.inf, -np.inf
+    zero = np.zeros((), dtype)
+    for case in (x, x.swapaxes(0, 1), x.T, x[..., ::2], x[:, :0], x[0, 0, 0, 0:1].reshape(())):
+        expected = [v if v > 0 or v != v else zero for v in case.reshape(-1)]
+        actual = form.relu(case)
+        assert actual.dtype == dtype
+        assert actual.shape == case.shape
+        np.testing.assert_array_equal(actual, np.array(expected, dtype).reshape(case.shape))
+
+
+@both_forms
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_relu_backward_equals_the_loop(form, dtype):
     inf, nan = np.inf, np.nan

@@ -73,7 +73,8 @@ def linear(x, weight, bias=None):
     Tensor, shape (..., out_features)
     """
     x = tensor_of(x, "linear")
-    if weight.ndim != 2:
+    w, b = weight.array, None if bias is None else bias.array
+    if w.ndim != 2:
         raise ValueError(
             message(
                 "linear",
@@ -83,8 +84,9 @@ def linear(x, weight, bias=None):
                 do="weight.unsqueeze(0) for one output",
             )
         )
-    out_features, in_features = weight.shape
-    if not x.ndim or x.shape[-1] != in_features:
+    out_features, in_features = w.shape
+    shape = x.array.shape
+    if not shape or shape[-1] != in_features:
         raise ValueError(
             message(
                 "linear",
@@ -94,7 +96,7 @@ def linear(x, weight, bias=None):
                 do="flatten what comes before (x.flatten(1)), or make the layer for these features",
             )
         )
-    if bias is not None and tuple(bias.shape) != (out_features,):
+    if b is not None and b.shape != (out_features,):
         raise ValueError(
             message(
                 "linear",
@@ -103,19 +105,18 @@ def linear(x, weight, bias=None):
                 actual=tuple(bias.shape),
             )
         )
-    dtypes = [t.dtype for t in (x, weight, bias) if t is not None]
-    if any([dtype != weight.dtype for dtype in dtypes]):
+    if x.array.dtype != w.dtype or (b is not None and b.dtype != w.dtype):
         raise TypeError(
             message(
                 "linear",
                 "the input, the weight and the bias have different dtypes.",
-                expect=f"{weight.dtype}, as the weight",
-                actual=", ".join(map(str, dtypes)),
+                expect=f"{w.dtype}, as the weight",
+                actual=", ".join([str(t.dtype) for t in (x, weight, bias) if t is not None]),
                 do="convert the input with .to(dtype)",
             )
         )
     inputs = (weight,) if bias is None else (weight, bias)
-    if x.ndim == 2:
+    if len(shape) == 2:
         return Linear.apply(x, *inputs)
-    y = Linear.apply(reshape(x, (math.prod(x.shape[:-1]), in_features)), *inputs)
-    return reshape(y, (*x.shape[:-1], out_features))
+    y = Linear.apply(reshape(x, (math.prod(shape[:-1]), in_features)), *inputs)
+    return reshape(y, (*shape[:-1], out_features))

@@ -38,11 +38,11 @@ def sum_to(x, shape):
 
 def reshape(x, shape):
     """Return x with other axes; one size may be -1. Shares memory with x where it can."""
-    known = math.prod([n for n in shape if n != -1])
     size = x.array.size
-    unknown = [i for i, n in enumerate(shape) if n == -1]
-    fits = known == size if not unknown else known > 0 and size % known == 0
-    if len(unknown) > 1 or not fits or any(n < -1 for n in shape):
+    if math.prod(shape) == size and min(shape, default=0) >= 0:
+        return Reshape.apply(x, shape=shape)  # nearly always
+    known = math.prod([n for n in shape if n != -1])
+    if shape.count(-1) != 1 or known == 0 or size % known or min(shape) < -1:
         raise ValueError(
             message(
                 "reshape",
@@ -57,13 +57,15 @@ def reshape(x, shape):
 
 def flatten(x, start_dim=0, end_dim=-1):
     """Return x with the axes from `start_dim` to `end_dim`, both included, made one."""
-    if x.ndim == 0:
+    ndim = x.array.ndim
+    if ndim == 0:
         return reshape(x, (1,))
-    start, end = axis_of(start_dim, x.ndim, "flatten"), axis_of(end_dim, x.ndim, "flatten")
+    start, end = axis_of(start_dim, ndim, "flatten"), axis_of(end_dim, ndim, "flatten")
     if start > end:
         raise ValueError(message("flatten", "start_dim comes after end_dim."))
-    middle = math.prod(x.shape[start : end + 1])
-    return reshape(x, (*x.shape[:start], middle, *x.shape[end + 1 :]))
+    shape = x.array.shape
+    shape = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+    return Reshape.apply(x, shape=shape)
 
 
 def unflatten(x, dim, sizes):

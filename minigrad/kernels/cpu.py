@@ -12,6 +12,7 @@ from __future__ import annotations
 from .conv import conv2d, conv2d_input, conv2d_weight
 from .loss import (
     dropout_mask,
+    relu,
     relu_backward,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
@@ -46,6 +47,7 @@ __all__ = [
     "max_pool2d_flat_index",
     "max_pool2d_gather",
     "max_pool2d_scatter",
+    "relu",
     "relu_backward",
     "rmsprop_update",
     "set_num_threads",

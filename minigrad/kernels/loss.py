@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, dropout's mask and relu's gradient on the CPU: in few calls of NumPy.
+"""Softmax cross-entropy, relu and dropout's mask on the CPU: in few calls of NumPy.
 
 Before this: ``norm.py``. Next: ``scatter.py``.
 """
@@ -26,6 +26,21 @@ def softmax_cross_entropy_backward(g, p, labels):
     gz = p * g[:, None]
     gz[np.arange(len(p)), labels] -= g
     return gz
+
+
+_ZEROS = {kind: np.zeros(1 << 15, kind) for kind in "fd"}
+
+
+def relu(x):
+    """max(x, 0), from two arrays: NumPy is three times slower with an array and a number."""
+    y = np.empty_like(x)
+    zeros, flat_x, flat_y = _ZEROS.get(x.dtype.char), x.ravel("K"), y.ravel("K")
+    if zeros is None or not (np.may_share_memory(flat_x, x) and np.may_share_memory(flat_y, y)):
+        return np.maximum(x, 0)
+    for start in range(0, x.size, zeros.size):
+        part = flat_x[start : start + zeros.size]
+        np.maximum(part, zeros[: part.size], out=flat_y[start : start + zeros.size])
+    return y
 
 
 def relu_backward(gy, y):

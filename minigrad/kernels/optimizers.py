@@ -23,7 +23,7 @@ def _each_piece(update, params, *lists):
     be flattened.
     """
     for i, arrays in enumerate(zip(params, *lists)):
-        if arrays[0].size <= PIECE or not all(a is None or a.flags.c_contiguous for a in arrays):
+        if arrays[0].size <= PIECE or not all([a is None or a.flags.c_contiguous for a in arrays]):
             update(i, *arrays)
             continue
         flat = [None if a is None else a.reshape(-1) for a in arrays]

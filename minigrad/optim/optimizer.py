@@ -145,11 +145,13 @@ class Optimizer:
 
     def _with_gradient(self, params: list[Tensor]) -> Iterator[list[Tensor]]:
         """Yield the parameters that have a gradient: those of one device and dtype together."""
-        kinds: dict[tuple, list[Tensor]] = {}
+        kinds: dict[Any, list[Tensor]] = {}
         for p in params:
             if p.grad is not None:
                 self._check_fit(p, p.grad, "the gradient")
-                kinds.setdefault((p.device, p.dtype), []).append(p)
+                on_cpu = type(p.array) is np.ndarray  # nearly always: the dtype says it all
+                kind = p.array.dtype if on_cpu else (p.device, p.dtype)
+                kinds.setdefault(kind, []).append(p)
         yield from kinds.values()
 
     def _update_together(self, params: list[Tensor], group: dict[str, Any]) -> None:
