@@ -199,8 +199,9 @@ KEYS = [
 ]
 
 
-def cross_entropy(z):
-    return OPS["SoftmaxCrossEntropy"].apply(z, labels=minigrad.backend.asarray_on(LABELS, z.device))
+def cross_entropy(z, mean=False):
+    labels = minigrad.backend.asarray_on(LABELS, z.device)
+    return OPS["SoftmaxCrossEntropy"].apply(z, labels=labels, mean=mean)
 
 
 def pow_base(exponent):
@@ -331,7 +332,10 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "Softmax": same_op("Softmax", (3, 4), axis=1) + same_op("Softmax", (3, 3), axis=0),
     "LogSoftmax": same_op("LogSoftmax", (3, 4), axis=1) + same_op("LogSoftmax", (3, 3), axis=0),
-    "SoftmaxCrossEntropy": [Sample(cross_entropy, (normal(3, 3),))],
+    "SoftmaxCrossEntropy": [
+        Sample(cross_entropy, (normal(3, 3),)),
+        Sample(lambda z: cross_entropy(z, mean=True), (normal(3, 3),)),
+    ],
     "BinaryCrossEntropy": [
         Sample(op("BinaryCrossEntropy"), (rng.uniform(0.1, 0.9, (3, 3)), rng.random((3, 3)))),
     ],
@@ -842,6 +846,12 @@ def twins():
         (normal(3, 4),),
     )
     yield (
+        "SoftmaxCrossEntropy",
+        lambda z: F.loss.softmax_cross_entropy(z, on(z.device, labels), mean=True),
+        lambda z: F.loss.cross_entropy_simple(z, on(z.device, labels)).mean(),
+        (normal(3, 4),),
+    )
+    yield (
         "Linear",
         minigrad.functions.linalg.linear,
         lambda x, w, b: x @ w.T + b,
@@ -1113,7 +1123,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
 @pytest.mark.cpu_only
 @pytest.mark.parametrize("name", [n for n in SAMPLES if n in OPS])
 def test_planted_mistakes_are_found(name, monkeypatch):
-    monkeypatch.setattr(minigrad.gradcheck, "_ENOUGH", 1)  # one wrong entry is enough here
+    monkeypatch.setattr(minigrad.gradcheck.differences, "_ENOUGH", 1)  # one wrong entry is enough here
     survivors, mutants = [], list(Mutants(name))
     for what, half, wrong in mutants:
         with monkeypatch.context() as patch, np.errstate(all="ignore"):

@@ -22,15 +22,17 @@ def _along(op, x, dim, name):
     return op.apply(x, axis=axis) if x.array.size else x.clone()  # of nothing, nothing
 
 
-def softmax_cross_entropy(z, labels):
-    """Return the loss of each sample: minus the log-softmax of z at its label.
+def softmax_cross_entropy(z, labels, mean=False):
+    """Return the loss of each sample, minus the log-softmax of z at its label; or their mean.
 
     Parameters
     ----------
     z : Tensor, shape (N, C)
     labels : Tensor of int64, shape (N,), already known to lie in 0 .. C - 1
+    mean : bool
+        Whether to return the mean over the samples, of which there is at least one.
     """
-    return SoftmaxCrossEntropy.apply(z, labels=labels.array)
+    return SoftmaxCrossEntropy.apply(z, labels=labels.array, mean=mean)
 
 
 def cross_entropy_simple(z, labels):

@@ -11,6 +11,7 @@ from .threads import WORTH_SHARING, run
 
 PIECE = 12_000_000  # multiply-adds in a block, about: shorter ones pack their operands too often
 MOST_PIECES = 64
+HEAD_START = 2_000_000  # multiply-adds done before a second thread has woken up: some 40 us
 _FLOATS = "fd"
 
 
@@ -51,10 +52,15 @@ def _product(a, b, work):
     return _by_block(a, b, work)
 
 
-def _cut(total, pieces, multiple=1):
-    """``range(total)`` in about ``pieces`` equal parts, cut at multiples of ``multiple``."""
-    step = -(-total // pieces)
-    step = -(-step // multiple) * multiple
+def _cut(total, work, multiple=1):
+    """``range(total)`` in equal parts of about PIECE, cut at multiples of ``multiple``.
+
+    Of two parts the first, which the calling thread takes, is larger by HEAD_START: so it ends
+    last, and need not be woken up in its turn.
+    """
+    pieces = min(MOST_PIECES, 2 * max(1, work // (2 * PIECE)))
+    step = -(-total // pieces) if pieces > 2 else int(total * (work + HEAD_START) / (2 * work))
+    step = max(1, -(-step // multiple)) * multiple
     return [slice(i, min(total, i + step)) for i in range(0, total, step)]
 
 
@@ -62,17 +68,15 @@ def _by_block(a, b, work):
     """Cut the longer side of the result: each piece is one product into its part of the result."""
     M, N = a.shape[0], b.shape[1]
     y = np.empty((M, N), a.dtype)
-    pieces = min(MOST_PIECES, 2 * max(1, work // (2 * PIECE)))
     if M >= N:
-        run(lambda rows: np.matmul(a[rows], b, out=y[rows]), _cut(M, pieces, 16))
+        run(lambda rows: np.matmul(a[rows], b, out=y[rows]), _cut(M, work, 16))
     else:
-        run(lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), _cut(N, pieces, 16))
+        run(lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), _cut(N, work, 16))
     return y
 
 
 def _by_batch(a, b, work):
     """Share out the matrices of a batch along the first axis."""
     y = np.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-    pieces = min(MOST_PIECES, 2 * max(1, work // (2 * PIECE)), len(a))
-    run(lambda part: np.matmul(a[part], b[part], out=y[part]), _cut(len(a), pieces))
+    run(lambda part: np.matmul(a[part], b[part], out=y[part]), _cut(len(a), work))
     return y

@@ -47,21 +47,27 @@ class LogSoftmax(Function):
 class SoftmaxCrossEntropy(Function):
     """y_n = -ln softmax(z_n) at label t_n;  gz = gy (softmax(z) - one_hot(t)).
 
-    One loss for each of N samples; z has shape (N, C), t holds N integers below C.
+    One loss for each of N samples; z has shape (N, C), t holds N integers below C. With ``mean``
+    y is the mean of the losses, and each sample has the share gy / N of the gradient.
     """
 
-    def forward(self, z, *, labels):
+    def forward(self, z, *, labels, mean=False):
         self.labels = labels.copy()  # the user may change them later
+        self.n = len(labels) if mean else None
         y, self.p = self.kernels.softmax_cross_entropy(z, labels)
-        return y
+        return y.sum() / self.n if mean else y
 
     def backward(self, gy):
         (z,) = self.inputs
         one_hot = self.labels[:, None] == self.xp.arange(z.shape[1])
         difference = z.softmax(1) - autograd.Tensor(one_hot.astype(z.dtype))
+        if self.n is not None:
+            return gy / self.n * difference
         return gy.reshape(-1, 1) * difference
 
     def fast_backward(self, gy):
+        if self.n is not None:
+            gy = self.xp.full(self.labels.shape, gy / self.n)
         return self.kernels.softmax_cross_entropy_backward(gy, self.p, self.labels)
 
 
