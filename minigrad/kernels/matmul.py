@@ -11,6 +11,7 @@ from .threads import WORTH_SHARING, run
 
 PIECE = 12_000_000  # multiply-adds in a block, about: shorter ones pack their operands too often
 MOST_PIECES = 64
+MANY_ROWS = 128
 HEAD_START = 2_000_000  # multiply-adds done before a second thread has woken up: some 40 us
 _FLOATS = "fd"
 
@@ -65,10 +66,13 @@ def _cut(total, work, multiple=1):
 
 
 def _by_block(a, b, work):
-    """Cut the longer side of the result: each piece is one product into its part of the result."""
+    """Cut the result's rows if they are many, else its longer side: each piece is one product.
+
+    A weight's rows and its gradient's rows are then cut alike, and stay in the same core's cache.
+    """
     M, N = a.shape[0], b.shape[1]
     y = np.empty((M, N), a.dtype)
-    if M >= N:
+    if M >= min(N, MANY_ROWS):
         run(lambda rows: np.matmul(a[rows], b, out=y[rows]), _cut(M, work, 16))
     else:
         run(lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), _cut(N, work, 16))
