@@ -203,6 +203,18 @@ class Tensor(InPlace):
         """Say that the memory was changed: what was recorded with the old values is void."""
         self._version[0] += 1
 
+    def graph(self, grad=False, **options):
+        """How this tensor was computed, as a picture; see `viz.graph.draw_graph`."""
+        from .viz.graph import draw_graph
+
+        return draw_graph(self, grad, **options)
+
+    def explain(self, path, **options):
+        """Write a page that steps through backprop to this tensor; see `viz.explain.explain`."""
+        from .viz.explain import explain
+
+        return explain(self, path, **options)
+
     # ------------------------------------------------------------------- in and out of Python
 
     def numpy(self) -> np.ndarray:
