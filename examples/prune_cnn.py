@@ -7,16 +7,16 @@
 What happens: (1) a CNN is trained; (2) a sensitivity scan takes channels out of each layer alone
 and looks at the accuracy; (3) a budget decides how much every layer loses, tolerant layers more
 than sensitive ones; (4) the channels are removed, which leaves an ordinary, smaller network, and
-that is trained a little more; (3) and (4) again, down to the budget; (5) both networks are
-measured side by side. All choices are made on held-out images; the test images are used once, in
-the last table.
+that is trained a little more; (2) to (4) again, down to the budget; (5) both networks are
+measured side by side, and what each was trained for is printed. All choices are made on held-out
+images; the test images are used once, in the last table.
 
 MNIST is looked for in --data, in the folder that MINIGRAD_DATA names and in the cache, and
 downloaded with --download. Where there is none, the 1,797 small digits that come with minigrad
 stand in for it.
 
-Before this: examples/mnist.py, for the training loop; minigrad/compress/structure.py. Next:
-minigrad/compress/sensitivity.py.
+Before this: examples/mnist.py, for the training loop; minigrad/compress/strategies.py. Next:
+minigrad/compress/structure.py and sensitivity.py.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from pathlib import Path
 import minigrad
 import minigrad.nn.functional as F
 from minigrad import nn, optim
-from minigrad.compress.report import compare
-from minigrad.compress.sensitivity import fit_budget, scan
-from minigrad.compress.structure import Structure
+from minigrad.compress import CutChannels, Structure, compare, iterative
 from minigrad.utils.data import DataLoader, random_split
 from minigrad.vision import datasets, transforms
 
@@ -158,30 +156,38 @@ def main():
     train(model, loader, epochs, lr=0.004)
     said(f"trained for {epochs} epochs: {evaluate(model):.2%} of the held-out images")
 
-    small, whole = model, Structure(model, example).flops()
-    for i in range(1, args.rounds + 1):
-        if args.score == "taylor":
-            gradients(small, loader)
-        structure = Structure(small, example)
-        sensitivity = scan(structure, evaluate, score=args.score)
-        if i == 1:
-            print(f"\nwithout a share of a layer's channels, untrained:\n{sensitivity}\n")
-            draw(sensitivity, Path(args.out))
-        budget = int(whole * args.flops ** (i / args.rounds))
-        removed = fit_budget(structure, sensitivity, flops=budget, score=args.score)
-        small = structure.without(removed)
-        before = evaluate(small)
-        train(small, loader, epochs, lr=0.002)
+    untrained = []  # the accuracy right after each cut
+
+    def fine_tune(network):
+        untrained.append(evaluate(network))
+        train(network, loader, epochs, lr=0.002)
+
+    cut = CutChannels(
+        model, example, by="flops", spread="sensitivity", evaluate=evaluate, score=args.score,
+        gradients=lambda network: gradients(network, loader) if args.score == "taylor" else None,
+    )  # fmt: skip
+    rounds = iterative(
+        model, fine_tune, args.flops,
+        rounds=args.rounds, schedule="exponential", cut=cut, evaluate=evaluate,
+    )  # fmt: skip
+    for step in rounds:
+        if step.round == 1:
+            print(f"\nwithout a share of a layer's channels, untrained:\n{cut.sensitivity}\n")
+            draw(cut.sensitivity, Path(args.out))
+        small = step.model
         sizes = [group.size for group in Structure(small, example).groups.values() if group.size]
         said(
-            f"round {i}: {structure.flops(removed) / whole:.1%} of the FLOPs, channels {sizes}, "
-            f"held-out {before:.2%}, fine-tuned {evaluate(small):.2%}"
+            f"round {step.round}: {step.left:.1%} of the FLOPs, channels {sizes}, "
+            f"held-out {untrained[-1]:.2%}, fine-tuned {step.score:.2%}"
         )
 
     tests = DataLoader(test, batch_size=500)
     report = compare({"before": model, "after": small}, example, lambda m: accuracy(m, tests))
     print(f"\n{report}\n")
-    print("FLOPs are for one image, ms/batch is a forward pass of 128, accuracy is on the test set")
+    print(
+        f"before: {epochs} epochs; after: {epochs} more in each of {args.rounds} rounds\n"
+        "ms/batch is a forward pass of 128 images, accuracy is on the test set"
+    )
     print(f"total time: {time.perf_counter() - start:.0f} s")
 
 

@@ -26,9 +26,10 @@ def test_compress_mnist_on_the_bundled_digits(tmp_path):
     assert "bundled digits" in done.stdout  # it says that MNIST is not here
     path = tmp_path / "out" / "lenet-300-100-seed3.mgc"
     row = re.search(r"seed 3 +([\d.]+)% +([\d.]+)% +([-+.\d]+) +([\d,]+) +([\d.]+)x", done.stdout)
+    assert "dense: 17 epochs, compressed: 17 + 17 epochs" in done.stdout  # what each was given
     dense, small, change, nbytes, factor = (float(x.replace(",", "")) for x in row.groups())
     assert nbytes == path.stat().st_size
-    assert factor == pytest.approx(4 * 266_610 / nbytes, abs=0.05) and factor > 50
+    assert factor == pytest.approx(4 * 266_610 / nbytes, abs=0.05) and factor > 40
     assert change == pytest.approx(small - dense, abs=0.011)
     assert dense > 85 and small > 80
     models.lenet_300_100().load_state_dict(load_compressed(path))

@@ -1,5 +1,6 @@
 """Counting, measuring, the sensitivity scan and budgets."""
 
+import copy
 import os
 import re
 import subprocess
@@ -14,7 +15,14 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad import nn
-from minigrad.compress import report
+from minigrad.compress import (
+    attach_masks,
+    int8_model,
+    report,
+    share_weights,
+    sparse_masks,
+    stored_bytes,
+)
 from minigrad.compress.sensitivity import BudgetError, Sensitivity, fit_budget, scan
 from minigrad.compress.structure import Structure
 from minigrad.vision import models
@@ -138,20 +146,53 @@ def test_report_compares():
     assert found.rows["before"]["parameters"] == 784 * 32 + 32 + 32 * 10 + 10
     assert found.rows["after"]["flops"] == 2 * (784 * 8 + 8 * 10)
     assert found.layers["after"] == {"1": 2 * 784 * 8, "3": 2 * 8 * 10}
-    head, before, after = str(found).splitlines()
-    assert re.split(r"  +", head.strip()) == [
-        "parameters", "non-zero", "FLOPs", "bytes", "ms/batch", "accuracy"
+    lines = [re.split(r"  +", line) for line in str(found).splitlines()[:9]]
+    assert lines[0] == ["", "before", "after"]
+    table = {title: cells for title, *cells in lines[1:]}
+    assert list(table) == [
+        "parameters", "non-zero", "FLOPs, one sample", "bytes, dense file", "bytes, CSR file",
+        "bytes, coded file", "ms/batch", "accuracy",
     ]  # fmt: skip
-    assert "25,450" in before
-    assert before.endswith("50.00%")
-    assert "12,704 (25.0%)" in after
-    assert "6,370 (25.0%)" in after
-    assert "x faster)" in after
-    assert after.endswith("45.00% (-5.00)")
+    assert table["parameters"] == ["25,450", "6,370 (25.0%)"]
+    assert table["FLOPs, one sample"][1] == "12,704 (25.0%)"
+    assert table["accuracy"] == ["50.00%", "45.00% (-5.00)"]
+    assert "faster" in table["ms/batch"][1] or "as fast" in table["ms/batch"][1]
+    assert "not time: they are multiplied" in str(found)  # half of the smaller one's are zeros
     html = found._repr_html_()
-    assert html.count("<tr>") == 3
-    assert "<td>before</td>" in html
+    assert html.count("<tr>") == 9 and "<th>before</th>" in html and "multiplied" in html
+    rows = found.rows["after"]
+    assert rows["nonzero"] == report.count_nonzero(small)
+    assert {k: rows[k] for k in ("dense", "sparse", "coded")} == stored_bytes(small)
+    assert rows["coded"] == 16 + sum(tensor.nbytes for tensor in found.tensors["after"])
     assert "accuracy" not in str(report.compare({"one": big}, x, rounds=1))
+
+
+def test_masks_and_integers_in_a_report():
+    model, x = models.lenet5(), minigrad.randn(4, 1, 28, 28)
+    masked, shared = copy.deepcopy(model), copy.deepcopy(model)
+    attach_masks(masked, sparse_masks(masked, 0.1))
+    share_weights(shared, 3)
+    networks = {"dense": model, "masked": masked, "shared": shared, "int8": int8_model(model)}
+    found = report.compare(networks, x, rounds=1)
+    rows = found.rows
+    assert rows["dense"]["parameters"] == rows["int8"]["parameters"] == 431_080
+    assert rows["shared"]["parameters"] == 431_080  # what is stored and run, not what is trained
+    assert rows["masked"]["nonzero"] == report.count_nonzero(masked)  # the masks are attached
+    assert rows["masked"]["nonzero"] == pytest.approx(0.1 * 430_500, abs=600)
+    flops = 2 * (20 * 25 * 24**2 + 50 * 20 * 25 * 8**2 + 800 * 500 + 500 * 10)
+    assert {row["flops"] for row in rows.values()} == {flops}
+    assert found.layers["int8"] == found.layers["dense"]
+    sizes = {name: [row[k] for k in ("dense", "sparse", "coded")] for name, row in rows.items()}
+    dense = 4 * 431_080
+    assert sizes["dense"] == pytest.approx([dense] * 3, rel=0.01)
+    # CSR: 4 bytes and 2 of the column each. Coded: 4 bytes and a gap of a few bits.
+    assert sizes["masked"] == pytest.approx([dense, 0.15 * dense, 0.12 * dense], rel=0.05)
+    assert sizes["shared"][2] < 3.1 / 32 * dense < 0.2 * sizes["shared"][1]
+    assert sizes["int8"][0] == pytest.approx(dense / 4, rel=0.03)
+    assert [note[:12] for note in found.notes] == ["Zeros save b", "Fewer bits f"]
+    assert "save bytes, not time" in found.notes[1]
+    assert report.compare({"dense": model}, x, rounds=1).notes == []
+    assert report._times(0.5) == "2.0x slower" and report._times(1.02) == "as fast"
 
 
 # ---------------------------------------------------------------------------------- the scan
@@ -278,6 +319,10 @@ def test_bad_requests(structure):
             scan(structure, score, amounts=amounts)
     with pytest.raises(ValueError, match="nothing to measure"):
         report.measure_ms({"a": network()}, minigrad.ones(2, 4), rounds=0)
+    with pytest.raises(ValueError, match="there is no network"):
+        report.compare({}, minigrad.ones(2, 4))
+    with pytest.raises(TypeError, match="not a network"):
+        report.compare({"a": "b"}, minigrad.ones(2, 4))
     with pytest.raises(TypeError, match="not a network"):
         report.count_flops("network", minigrad.ones(2, 4))
 

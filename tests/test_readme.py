@@ -26,7 +26,8 @@ def test_prompts_print_what_the_readme_says():
     assert runner.summarize().failed == 0
 
 
-def test_programs_run():
+def test_programs_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some of them write files
     minigrad.manual_seed(0)
     namespace = {"__name__": "readme"}
     programs = [block for block in blocks("python") if ">>>" not in block]

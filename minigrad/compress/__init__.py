@@ -45,12 +45,37 @@ With 32-bit floats and 16-bit columns (CSR), a tenth of the weights takes 15 % o
 4-bit codes, the position costs more than the value; so positions are stored as short distances,
 and both are Huffman coded (``coding.py``). The codebooks and code tables count, too.
 
+**In which steps?** A network that loses nine tenths at once forgets what it knew; in rounds, with
+training in between, it hardly notices. The strategies are generators around a training loop that
+remains yours, ``train(model)``, and can be combined (``strategies.py``)::
+
+    one_shot                 cut once, train
+    iterative                cut a little, train, repeat, along a cubic or exponential curve
+    hierarchical             the outermost layers first, then inwards
+    adaptive                 each layer loses what a scan says it can spare, down to a budget: "at
+                             most 1 point of accuracy", "20 % of the FLOPs", "50 kB"
+    lottery_ticket           cut, and go back to the weights of the beginning
+
+    for step in compress.iterative(model, train, keep=0.05, rounds=5, evaluate=accuracy):
+        print(step)                                    # round 3: 11.08% left, score 98.31%
+    small = step.model
+    compress.detach_masks(small)                       # prune ...
+    compress.share_weights(small, bits=4)              # ... share ...
+    train(small)
+    compress.finish_sharing(small)
+    compress.save_compressed(small, "small.mgc")       # ... code
+    print(compress.compare({"before": model, "after": small}, images, accuracy))
+
 Read on in this order: ``sparse.py`` (masks) and ``csr.py``; ``quantize.py`` and ``int8.py``;
-``share.py``; ``coding.py`` and ``container.py`` (the file); then ``structure.py``, which changes
-the architecture. See the first part done in ``examples/compress_mnist.py``.
+``share.py``; ``coding.py`` and ``container.py`` (the file); ``structure.py``, which changes the
+architecture, and ``sensitivity.py``; then ``strategies.py``, which puts them together, and
+``report.py``, which says what came of it. See it done in ``examples/compress_mnist.py`` (storage)
+and ``examples/prune_cnn.py`` (time).
 """
 
 from . import distill as distill
+from .budget import fit_masks as fit_masks
+from .budget import scan_masks as scan_masks
 from .coding import huffman_decode as huffman_decode
 from .coding import huffman_encode as huffman_encode
 from .coding import huffman_lengths as huffman_lengths
@@ -61,6 +86,8 @@ from .container import save_compressed as save_compressed
 from .csr import CSR as CSR
 from .csr import load_sparse as load_sparse
 from .csr import save_sparse as save_sparse
+from .cuts import CutChannels as CutChannels
+from .cuts import CutWeights as CutWeights
 from .int8 import Int8Conv2d as Int8Conv2d
 from .int8 import Int8Linear as Int8Linear
 from .int8 import int8_matmul as int8_matmul
@@ -69,6 +96,8 @@ from .modules import module_importance as module_importance
 from .modules import prune_modules as prune_modules
 from .modules import removable_modules as removable_modules
 from .modules import remove_modules as remove_modules
+from .plans import cubic as cubic
+from .plans import exponential as exponential
 from .quantize import FakeQuantize as FakeQuantize
 from .quantize import Quantized as Quantized
 from .quantize import fake_quantize as fake_quantize
@@ -88,9 +117,22 @@ from .share import kmeans as kmeans
 from .share import share_weights as share_weights
 from .sparse import apply_masks as apply_masks
 from .sparse import attach_masks as attach_masks
+from .sparse import detach_masks as detach_masks
 from .sparse import sparse_masks as sparse_masks
 from .sparse import sparsity as sparsity
 from .sparse import threshold_masks as threshold_masks
+from .stored import coded_bytes as coded_bytes
+from .stored import plain_copy as plain_copy
+from .stored import stored_bytes as stored_bytes
+from .strategies import Step as Step
+from .strategies import adaptive as adaptive
+from .strategies import hierarchical as hierarchical
+from .strategies import in_rounds as in_rounds
+from .strategies import iterative as iterative
+from .strategies import lottery_ticket as lottery_ticket
+from .strategies import one_shot as one_shot
+from .strategies import rewind as rewind
+from .strategies import within as within
 from .structure import Structure as Structure
 from .structure import mask_channels as mask_channels
 from .structure import prune_channels as prune_channels

@@ -6,7 +6,8 @@ which knows nothing of it, shall find its weight where it always was. So the par
 gives way to others (``weight_orig``, or ``weight_centroids``), and before each forward a hook
 computes a plain tensor ``weight`` from them; autograd carries the gradients through.
 
-Before this: ``nn/module.py``, for hooks. Next: ``quantize.py`` and ``share.py``.
+Before this: ``nn/module.py``, for hooks; ``nn/utils/prune.py``, which does it for masks. Next:
+``quantize.py`` and ``share.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from ..nn.module import Module, Parameter
 
 
 class Recompute:
-    """The hooks of one weight; a subclass says in ``compute`` what the weight is.
+    """The pre-hook that computes one weight; a subclass says in ``compute`` what the weight is.
+
+    It is of the same kind as the hook of a mask in ``nn/utils/prune.py``: it names in ``computes``
+    the attribute that it makes, so that copying, moving and loading the module know to make it
+    anew.
 
     Parameters
     ----------
@@ -34,45 +39,40 @@ class Recompute:
     """
 
     def __init__(self, module: Module, name: str, parts: dict[str, Tensor]):
-        self.name = name
+        self.computes = name
         self.endings = list(parts)
         delattr(module, name)
         for ending, part in parts.items():
             add = module.register_parameter if isinstance(part, Parameter) else None
             (add or module.register_buffer)(f"{name}_{ending}", part)
-        module.register_forward_pre_hook(self._compute)
-        module.register_forward_hook(self._detach)
-        setattr(module, name, self.compute(module).detach())
+        module.register_forward_pre_hook(self)
+        self(module)
+
+    def __call__(self, module: Module, inputs: tuple = ()) -> None:
+        """Compute the weight again, as a result through which gradients flow."""
+        setattr(module, self.computes, self.compute(module))
 
     def part(self, module: Module, ending: str) -> Tensor:
         """Return one of the parts."""
-        return getattr(module, f"{self.name}_{ending}")
+        return getattr(module, f"{self.computes}_{ending}")
 
     def compute(self, module: Module) -> Tensor:
         """Return the weight, recorded."""
         raise NotImplementedError
 
-    def _compute(self, module: Module, args: tuple) -> None:
-        setattr(module, self.name, self.compute(module))
-
-    def _detach(self, module: Module, args: tuple, output) -> None:
-        # The layer must not keep the graph alive, and deepcopy refuses a recorded tensor.
-        setattr(module, self.name, getattr(module, self.name).detach())
-
     def remove(self, module: Module) -> None:
         """Put an ordinary parameter with the weight's present value back in its place."""
         trained = any(self.part(module, ending).requires_grad for ending in self.endings)
         weight = Parameter(self.compute(module).detach(), trained)
-        for ending in self.endings:
-            delattr(module, f"{self.name}_{ending}")
-        delattr(module, self.name)
-        for hook in (self._compute, self._detach):
-            _unhook(module, hook)
-        module.register_parameter(self.name, weight)
+        for name in (self.computes, *(f"{self.computes}_{ending}" for ending in self.endings)):
+            delattr(module, name)
+        hooks = module._forward_pre_hooks
+        hooks[:] = [hook for hook in hooks if hook.function is not self]
+        module.register_parameter(self.computes, weight)
 
 
-def check_free(model: Module, chosen: Iterable[str], where: str) -> None:
-    """Refuse parameters that a hook already computes another from, or that have two places.
+def check_free(model: Module, chosen: Iterable[str], where: str, tied: bool = False) -> None:
+    """Refuse parameters that another is computed from already or (unless `tied`) have two places.
 
     Raises
     ------
@@ -88,10 +88,11 @@ def check_free(model: Module, chosen: Iterable[str], where: str) -> None:
                 message(
                     f"{where} {name!r}",
                     "another weight is computed from this one already.",
-                    do="end that first: finish_quantization, finish_sharing, or prune.remove",
+                    do="end that first: finish_quantization, finish_sharing, "
+                    "or detach_masks (prune.remove)",
                 )
             )
-        if places[id(model.get_parameter(name))] > 1:
+        if not tied and places[id(model.get_parameter(name))] > 1:
             raise ValueError(
                 message(
                     f"{where} {name!r}",
@@ -101,21 +102,14 @@ def check_free(model: Module, chosen: Iterable[str], where: str) -> None:
             )
 
 
-def _unhook(module: Module, function) -> None:
-    """Take a hook out of this module (which may be a copy of the one it was put into)."""
-    for hooks in (module._forward_pre_hooks, module._forward_hooks):
-        hooks[:] = [hook for hook in hooks if hook.function != function]
-
-
-def recomputed(model: Module, kind: type[Recompute]) -> dict[str, tuple[Module, Recompute]]:
-    """Return the module and the hooks of every weight that is computed in this way, by name."""
-    found = {}
-    for path, module in model.named_modules():
-        for hook in module._forward_pre_hooks:
-            rule = getattr(hook.function, "__self__", None)
-            if isinstance(rule, kind):
-                found[f"{path}.{rule.name}" if path else rule.name] = module, rule
-    return found
+def recomputed(model: Module, kind: type[Recompute]) -> list[tuple[Module, Recompute]]:
+    """Return the module and the hook of every weight that is computed in this way."""
+    return [
+        (module, hook.function)
+        for module in model.modules()
+        for hook in module._computing_hooks()
+        if isinstance(hook.function, kind)
+    ]
 
 
 def remove_all(model: Module, kind: type[Recompute], where: str) -> None:
@@ -123,5 +117,5 @@ def remove_all(model: Module, kind: type[Recompute], where: str) -> None:
     found = recomputed(model, kind)
     if not found:
         raise ValueError(message(where, "no weight of the model is computed in this way."))
-    for module, rule in found.values():
+    for module, rule in found:
         rule.remove(module)

@@ -6,6 +6,7 @@ The other files of this folder begin with one of these functions. Before this: `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,6 +50,45 @@ def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, 
     for name, p in chosen.items():
         check_finite(p, f"{where} {name!r}")
     return chosen
+
+
+@dataclass
+class MaskedWeight:
+    """A weight, and the mask that ``nn.utils.prune`` holds over it (or None)."""
+
+    parameter: Parameter
+    mask: np.ndarray | None = None
+
+    def values(self) -> np.ndarray:
+        """Return the weight as the layer sees it, on the CPU."""
+        values = backend.to_numpy(self.parameter.array)
+        return values if self.mask is None else np.where(self.mask, values, values.dtype.type(0))
+
+
+def select_masked(
+    model: Module, names: Iterable[str] | None, where: str
+) -> dict[str, MaskedWeight]:
+    """Return what `select` does, and a pruned weight under the name that the layer knows.
+
+    A pruned ``weight`` is a parameter ``weight_orig`` and a buffer ``weight_mask``; here it is
+    called ``weight``, so that one name means one weight, before its pruning and after it.
+    """
+    if isinstance(model, Module):
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        buffers = dict(model.named_buffers(remove_duplicate=False))
+    else:
+        parameters, buffers = {}, {}
+    masks = {name.removesuffix("_mask"): mask for name, mask in buffers.items()}
+    masks = {name: mask for name, mask in masks.items() if f"{name}_orig" in parameters}
+    if names is not None:
+        names = [names] if isinstance(names, str) else names
+        names = [f"{name}_orig" if name in masks else name for name in names]
+    found = {}
+    for name, parameter in select(model, names, where).items():
+        path, pruned = name.removesuffix("_orig"), name.removesuffix("_orig") in masks
+        mask = backend.to_numpy(masks[path].array) != 0 if pruned else None
+        found[path if pruned else name] = MaskedWeight(parameter, mask)
+    return found
 
 
 def check_finite(x: Tensor, where: str) -> np.ndarray:

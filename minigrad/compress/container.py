@@ -27,7 +27,7 @@ It is written as `minigrad.save` writes: at once, or not at all. It is read with
 the checksum finds damage, and then every number is checked before it is used, for a checksum can
 be forged.
 
-Before this: ``coding.py``. Next: ``examples/compress_mnist.py``.
+Before this: ``coding.py``. Next: ``stored.py``, ``examples/compress_mnist.py``.
 """
 
 from __future__ import annotations
@@ -131,39 +131,75 @@ def save_compressed(
     OSError
         If the file cannot be written. What was there before is still there.
     """
-    content, sizes = _write(state, "save_compressed")
+    from zlib import crc32
+
+    head, forms, sizes = _forms(state, "save_compressed")
+    content = b"".join([head, *[form.write() for form in forms]])
     with replacing(path) as file:
-        file.write(content)
+        file.write(content + struct.pack("<I", crc32(content)))
     return sizes
 
 
 def compressed_sizes(state: Module | Mapping[str, Tensor | Quantized]) -> list[StoredTensor]:
     """Return what each tensor would take in a compressed file, without writing one."""
-    return _write(state, "compressed_sizes")[1]
+    return _forms(state, "compressed_sizes")[2]
 
 
-def _write(state, where: str) -> tuple[bytes, list[StoredTensor]]:
-    from zlib import crc32
+@dataclass
+class _Symbols:
+    """Symbols to be Huffman coded: how long that will be is known before it is done."""
 
+    symbols: np.ndarray
+    kinds: int
+
+    def __post_init__(self):
+        counts = np.bincount(self.symbols, minlength=self.kinds)
+        self.lengths = huffman_lengths(counts)
+        self.bits = int(counts @ self.lengths)
+
+    def __len__(self) -> int:
+        return self.kinds + 4 + -(-self.bits // 8)
+
+    def write(self) -> bytes:
+        data = huffman_encode(self.symbols, self.lengths)
+        return self.lengths.tobytes() + struct.pack("<I", len(data)) + data
+
+
+@dataclass
+class _Form:
+    """One way to store something: its parts in their order, and the facts for `StoredTensor`."""
+
+    parts: list[bytes | _Symbols]
+    facts: dict
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def write(self) -> bytes:
+        return b"".join(p.write() if isinstance(p, _Symbols) else p for p in self.parts)
+
+
+def _forms(state, where: str) -> tuple[bytes, list[_Form], list[StoredTensor]]:
+    """Return the head of the file, the shortest form of each tensor, and the facts."""
     state = state.state_dict() if isinstance(state, Module) else state
-    out, sizes = [MAGIC, struct.pack("<I", len(state))], []
-    for name, value in state.items():
-        data, facts = _write_tensor(name, value, where)
-        out.append(data)
-        sizes.append(StoredTensor(name=name, nbytes=len(data), **facts))
-    content = b"".join(out)
-    return content + struct.pack("<I", crc32(content)), sizes
+    forms = [_tensor_form(name, value, where) for name, value in state.items()]
+    sizes = [
+        StoredTensor(name=name, nbytes=len(form), **form.facts)
+        for name, form in zip(state, forms, strict=True)
+    ]
+    return MAGIC + struct.pack("<I", len(state)), forms, sizes
 
 
-def _write_tensor(name: str, value: Tensor | Quantized, where: str) -> tuple[bytes, dict]:
+def _tensor_form(name: str, value: Tensor | Quantized, where: str) -> _Form:
     encoded = name.encode()
     if len(encoded) >= 2**16:
         raise ValueError(message(where, "a name is too long.", actual=f"{len(encoded):,} bytes"))
     head = struct.pack("<H", len(encoded)) + encoded
     if isinstance(value, Quantized):
-        parts = [_write_array(a, name, where) for a in (value.q, value.scale, value.zero_point)]
-        facts = {**parts[0][1], "nonzero": int((value.q != value.zero_point).sum())}
-        return head + struct.pack("<BB", 1, value.bits) + b"".join(p[0] for p in parts), facts
+        forms = [_array_form(a, name, where) for a in (value.q, value.scale, value.zero_point)]
+        facts = {**forms[0].facts, "nonzero": int((value.q != value.zero_point).sum())}
+        parts = [part for form in forms for part in form.parts]
+        return _Form([head, struct.pack("<BB", 1, value.bits), *parts], facts)
     if not isinstance(value, Tensor):
         raise TypeError(
             message(
@@ -173,12 +209,12 @@ def _write_tensor(name: str, value: Tensor | Quantized, where: str) -> tuple[byt
                 actual=type(value).__name__,
             )
         )
-    data, facts = _write_array(backend.to_numpy(value.array), name, where)
-    return head + struct.pack("<B", 0) + data, facts
+    form = _array_form(backend.to_numpy(value.array), name, where)
+    return _Form([head, struct.pack("<B", 0), *form.parts], form.facts)
 
 
-def _write_array(array: np.ndarray, name: str, where: str) -> tuple[bytes, dict]:
-    """Return the array's bytes in the shortest of all forms, and the facts about it."""
+def _array_form(array: np.ndarray, name: str, where: str) -> _Form:
+    """Return the shortest of all forms of an array."""
     small = array.dtype.itemsize <= 8 and array.size < 2**32
     if array.dtype.kind not in KINDS or not small:
         raise TypeError(
@@ -194,62 +230,55 @@ def _write_array(array: np.ndarray, name: str, where: str) -> tuple[bytes, dict]
         array = np.where(array == 0, array.dtype.type(0), array)  # -0.0, see above
     dtype = array.dtype.str.encode()
     head = struct.pack(f"<3sB{array.ndim}I", dtype, array.ndim, *array.shape)
-    facts = dict(shape=array.shape, nonzero=int(np.count_nonzero(array)))
-    forms = [_as_it_is(array)]
     # Distinct values are found among the bits as whole numbers, for NaN is not equal to itself.
     pattern = array.reshape(-1).view(f"<u{array.dtype.itemsize}")
-    if np.unique(pattern).size <= min(MOST_CODES, array.size // 2):
-        forms += [_coded(pattern, bits) for bits in range(MOST_GAP_BITS + 1)]
-    if facts["nonzero"] < array.size:
-        forms += [_gaps_coded(pattern, bits) for bits in range(1, MOST_GAP_BITS + 1)]
-    data, more = min(forms, key=lambda form: len(form[0]))
-    return head + data, {**facts, **more}
+    positions = np.flatnonzero(pattern)
+    gaps = {bits: relative_positions(positions, bits) for bits in range(1, MOST_GAP_BITS + 1)}
+    forms = [_as_it_is(array)]
+    codebook, codes = np.unique(pattern, return_inverse=True)
+    if codebook.size <= min(MOST_CODES, array.size // 2):
+        zero = int((codebook[:1] == 0).sum())  # the least, if it is there; positions leave it out
+        forms.append(_coded(codebook, codes))
+        forms += [
+            _coded(codebook[zero:], codes[positions] - zero, bits, *gaps[bits]) for bits in gaps
+        ]
+    if positions.size < array.size:
+        forms += [_gaps_coded(pattern[positions], bits, *gaps[bits]) for bits in gaps]
+    shortest = min(forms, key=len)
+    facts = dict(shape=array.shape, nonzero=positions.size)
+    return _Form([head, *shortest.parts], {**facts, **shortest.facts})
 
 
-def _as_it_is(array: np.ndarray) -> tuple[bytes, dict]:
-    data = struct.pack("<B", AS_IT_IS) + array.tobytes()
-    code_bits = 8 * array.nbytes
+def _as_it_is(array: np.ndarray) -> _Form:
     facts = dict(entries=array.size, codebook_size=0, gap_bits=0, gap_code_bits=0)
-    return data, {**facts, "code_bits": code_bits}
+    parts = [struct.pack("<B", AS_IT_IS), array.tobytes()]
+    return _Form(parts, {**facts, "code_bits": 8 * array.nbytes})
 
 
-def _coded(pattern: np.ndarray, gap_bits: int) -> tuple[bytes, dict]:
-    """Return the coded form with so many bits for a gap (0: every position is stored)."""
-    positions = np.flatnonzero(pattern) if gap_bits else np.arange(pattern.size)
-    codebook, codes = np.unique(pattern[positions], return_inverse=True)
-    symbols = len(codebook)
-    gaps = None
+def _coded(codebook, codes, gap_bits: int = 0, gaps=None, is_filler=None) -> _Form:
+    """Return the form of few distinct values; without gaps, every position is stored."""
+    symbols, gap_part = len(codebook), []
     if gap_bits:
-        gaps, is_filler = relative_positions(positions, gap_bits)
         entries = np.full(len(gaps), symbols)  # the symbol after the last stands for a filler
         entries[~is_filler] = codes
         codes, symbols = entries, symbols + 1
-    data = [struct.pack("<BH", gap_bits, len(codebook)), codebook.tobytes()]
-    data += [struct.pack("<I", len(codes))]
-    code_data, code_bits = _write_symbols(codes, symbols)
-    gap_data, gap_code_bits = (b"", 0) if gaps is None else _write_symbols(gaps, 2**gap_bits)
+        gap_part = [_Symbols(gaps, 2**gap_bits)]
+    code_part = _Symbols(codes, symbols)
+    head = struct.pack("<BH", gap_bits, len(codebook)) + codebook.tobytes()
     facts = dict(entries=len(codes), codebook_size=len(codebook), gap_bits=gap_bits)
-    facts.update(code_bits=code_bits, gap_code_bits=gap_code_bits)
-    return b"".join([*data, code_data, gap_data]), facts
+    facts.update(code_bits=code_part.bits, gap_code_bits=sum(part.bits for part in gap_part))
+    return _Form([head, struct.pack("<I", len(codes)), code_part, *gap_part], facts)
 
 
-def _gaps_coded(pattern: np.ndarray, gap_bits: int) -> tuple[bytes, dict]:
-    """Return the form for zeros among many distinct values: gaps, and the values themselves."""
-    positions = np.flatnonzero(pattern)
-    gaps, is_filler = relative_positions(positions, gap_bits)
-    values = np.zeros(len(gaps), pattern.dtype)
-    values[~is_filler] = pattern[positions]
-    gap_data, gap_code_bits = _write_symbols(gaps, 2**gap_bits)
-    data = struct.pack("<BI", NOT_CODED + gap_bits, len(gaps)) + values.tobytes() + gap_data
+def _gaps_coded(survivors: np.ndarray, gap_bits: int, gaps, is_filler) -> _Form:
+    """Return the form for zeros among many distinct values: the values themselves, and gaps."""
+    values = np.zeros(len(gaps), survivors.dtype)
+    values[~is_filler] = survivors
+    gap_part = _Symbols(gaps, 2**gap_bits)
+    head = struct.pack("<BI", NOT_CODED + gap_bits, len(gaps))
     facts = dict(entries=len(gaps), codebook_size=0, gap_bits=gap_bits)
-    return data, {**facts, "code_bits": 8 * values.nbytes, "gap_code_bits": gap_code_bits}
-
-
-def _write_symbols(symbols: np.ndarray, kinds: int) -> tuple[bytes, int]:
-    counts = np.bincount(symbols, minlength=kinds)
-    lengths = huffman_lengths(counts)
-    data = huffman_encode(symbols, lengths)
-    return lengths.tobytes() + struct.pack("<I", len(data)) + data, int(counts @ lengths)
+    facts.update(code_bits=8 * values.nbytes, gap_code_bits=gap_part.bits)
+    return _Form([head, values.tobytes(), gap_part], facts)
 
 
 # -------------------------------------------------------------------------------------- reading

@@ -158,9 +158,15 @@ def quantize_weights(
     -------
     dict of str to Quantized
         `save_compressed` stores these in place of the weights.
+
+    Raises
+    ------
+    ValueError
+        If bits are out of range, a weight is not finite, or has a mask: `detach_masks` first.
     """
     chosen = select(model, names, "quantize_weights")
     bits_of = for_each(bits, chosen, "quantize_weights")
+    check_free(model, chosen, "quantize_weights", tied=True)
     axis = 0 if per_channel else None
     found = {
         name: quantize_tensor(p, bits_of[name], symmetric=symmetric, axis=axis)

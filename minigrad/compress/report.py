@@ -1,17 +1,21 @@
 """What a network costs: parameters, floating-point operations, bytes, milliseconds, accuracy.
 
-The five are different things. Zeros in the weights make a file smaller (stored as a sparse
-array), but not a forward pass shorter; fewer bits save bytes alone; fewer channels save all. So a
-report shows all of them, before and after, and the milliseconds are measured, not computed.
+The five are different things. Zeros in the weights make a file smaller (one that leaves them
+out), but not a forward pass shorter; fewer bits save bytes alone; fewer channels save all. So a
+report shows all of them, before and after; the bytes are those of files that were really written,
+and the milliseconds are measured, not computed.
 
-Before this: ``trace.py``, for what counts as an operation.
+Before this: ``trace.py``, for what counts as an operation; ``stored.py``, for the files. Next:
+``minigrad/viz/compression.py``, which draws it.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +23,34 @@ import numpy as np
 from .. import autograd
 from .._errors import message
 from ..nn.module import Module
+from .container import StoredTensor, compressed_sizes
+from .int8 import Int8Conv2d, Int8Linear
+from .stored import plain_copy, stored_bytes
 from .structure import Structure
 from .trace import check_example
+
+INT8_LAYERS = (Int8Linear, Int8Conv2d)
 
 # ------------------------------------------------------------------------------- counting
 
 
 def count_parameters(model: Module) -> int:
-    """Return the number of parameters; shared ones count once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Return the number of parameters; shared ones count once, 8-bit ones like others."""
+    return sum(array.size for array in _learned(model))
 
 
 def count_nonzero(model: Module) -> int:
-    """Return the number of parameters that are not 0."""
-    return sum(int((parameter.array != 0).sum()) for parameter in model.parameters())
+    """Return the number of parameters that are not 0, be it by a mask."""
+    return sum(int((array != 0).sum()) for array in _learned(plain_copy(model)))
+
+
+def _learned(model: Module):
+    """Yield the arrays that training found; those of an int8 layer are buffers."""
+    for parameter in model.parameters():
+        yield parameter.array
+    for layer in model.modules():
+        if isinstance(layer, INT8_LAYERS):
+            yield from (t.array for t in (layer.weight_q, layer.bias) if t is not None)
 
 
 def count_bytes(model: Module) -> int:
@@ -54,7 +72,30 @@ def count_flops(model: Module, example) -> int:
     example : Tensor or tuple of Tensor
         One batch of what it takes.
     """
-    return Structure(model, example).flops()
+    return sum(flops_by_layer(model, example).values())
+
+
+def flops_by_layer(model: Module, example) -> dict[str, int]:
+    """Return what `count_flops` does for each layer, by its path.
+
+    Zeros count: nothing leaves them out. Of a network with int8 layers these are counted.
+    """
+    inputs, counts = check_example(model, example), {}
+    layers = {path: m for path, m in model.named_modules() if isinstance(m, INT8_LAYERS)}
+    if not layers:
+        return Structure(plain_copy(model), example).flops_by_layer()
+    copied = copy.deepcopy(model).eval()  # integers leave no graph to count in: hooks do it
+    for path in layers:
+        layer = copied.get_submodule(path)
+        layer.register_forward_hook(functools.partial(_count_int8, counts, path))
+    with autograd.no_grad():
+        copied(*inputs)
+    return {path: count // len(inputs[0]) for path, count in counts.items()}
+
+
+def _count_int8(counts: dict, path: str, layer: Module, inputs: tuple, output) -> None:
+    products = layer.weight_q[0].numel()  # for each entry of the output
+    counts[path] = counts.get(path, 0) + 2 * products * output.numel()
 
 
 def measure_ms(models: Mapping[str, Module], example, *, rounds: int = 20) -> dict[str, float]:
@@ -99,14 +140,18 @@ def _wait(output) -> None:
 
 # --------------------------------------------------------------------------- before and after
 
-COLUMNS = {
+ROWS = {
     "parameters": "parameters",
     "nonzero": "non-zero",
-    "flops": "FLOPs",
-    "bytes": "bytes",
+    "flops": "FLOPs, one sample",
+    "dense": "bytes, dense file",
+    "sparse": "bytes, CSR file",
+    "coded": "bytes, coded file",
     "ms": "ms/batch",
     "accuracy": "accuracy",
 }
+ZEROS = "Zeros save bytes in files that leave them out (CSR, coded), not time: they are multiplied."
+BITS = "Fewer bits for a weight (int8, shared values) save bytes, not time: see int8.py."
 
 
 @dataclass
@@ -116,22 +161,30 @@ class Report:
     Attributes
     ----------
     rows : dict from str to dict
-        For each network: ``parameters``, ``nonzero``, ``flops`` (for one sample), ``bytes``,
-        ``ms`` (the median for the example batch) and, where `evaluate` was given, ``accuracy``.
+        For each network: ``parameters``, ``nonzero``, ``flops`` (for one sample), ``dense``,
+        ``sparse`` and ``coded`` (bytes of a file, see `stored_bytes`), ``ms`` (the median for the
+        example batch) and, where `evaluate` was given, ``accuracy``.
     layers : dict from str to dict
         For each network, the FLOPs of each layer.
+    tensors : dict from str to list of StoredTensor
+        For each network, what each tensor takes in the coded file.
+    notes : list of str
+        What the numbers do not say by themselves.
     """
 
     rows: dict[str, dict]
     layers: dict[str, dict]
+    tensors: dict[str, list[StoredTensor]]
+    notes: list[str]
 
     def table(self) -> list[list[str]]:
-        """Return the report as rows of text, headings first; from the second row on with ratios."""
-        keys = [key for key in COLUMNS if all(key in row for row in self.rows.values())]
+        """Return the report as rows of text: a column for each network, the first one's ratios."""
         first = next(iter(self.rows.values()))
-        table = [["", *[COLUMNS[key] for key in keys]]]
-        for name, row in self.rows.items():
-            table.append([name, *[_cell(key, row[key], first[key], row is first) for key in keys]])
+        table = [["", *self.rows]]
+        for key, title in ROWS.items():
+            if all(key in row for row in self.rows.values()):
+                cells = [_cell(key, r[key], first[key], r is first) for r in self.rows.values()]
+                table.append([title, *cells])
         return table
 
     def __str__(self) -> str:
@@ -141,17 +194,18 @@ class Report:
             "  ".join([row[0].ljust(widths[0]), *[c.rjust(w) for c, w in zip(row[1:], widths[1:])]])
             for row in table
         ]
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join([line.rstrip() for line in lines] + self.notes)
 
     def _repr_html_(self) -> str:
         import html
 
         head, *body = [
             "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-            for tag, row in zip(["th"] + ["td"] * len(self.rows), self.table())
+            for tag, row in zip(itertools.chain(["th"], itertools.repeat("td")), self.table())
         ]
         rows = "".join(f"<tr>{row}</tr>" for row in body)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
 
 
 def compare(
@@ -162,6 +216,9 @@ def compare(
     rounds: int = 20,
 ) -> Report:
     """Return a `Report` of several networks; the first is what the others are compared to.
+
+    Masks are multiplied in first, and so on: what is counted, stored and timed is the
+    `plain_copy` of each.
 
     Parameters
     ----------
@@ -174,24 +231,44 @@ def compare(
     rounds : int
         How often each forward pass is timed; see `measure_ms`.
     """
-    times, rows, layers = measure_ms(models, example, rounds=rounds), {}, {}
-    for name, model in models.items():
-        layers[name] = Structure(model, example).flops_by_layer()
+    if not models:
+        raise ValueError(message("compare", "there is no network.", expect="one or more, by name"))
+    plain = {name: plain_copy(model) for name, model in models.items()}
+    times, rows, layers = measure_ms(plain, example, rounds=rounds), {}, {}
+    for name, model in plain.items():
+        layers[name] = flops_by_layer(model, example)
         rows[name] = {
             "parameters": count_parameters(model),
             "nonzero": count_nonzero(model),
             "flops": sum(layers[name].values()),
-            "bytes": count_bytes(model),
+            **stored_bytes(model),
             "ms": times[name],
         }
         if evaluate is not None:
-            rows[name]["accuracy"] = float(evaluate(model))
-    return Report(rows, layers)
+            rows[name]["accuracy"] = float(evaluate(models[name]))
+    tensors = {name: compressed_sizes(model) for name, model in plain.items()}
+    return Report(rows, layers, tensors, _notes(plain.values(), rows, tensors))
+
+
+def _notes(models: Iterable[Module], rows: dict, tensors: dict) -> list[str]:
+    """Say what saves no time, where there is something of the kind."""
+    zeros = any(row["nonzero"] < 0.9 * row["parameters"] for row in rows.values())
+    int8 = any(isinstance(layer, INT8_LAYERS) for model in models for layer in model.modules())
+    weights = [t for stored in tensors.values() for t in stored if len(t.shape) > 1]
+    shared = any(0 < t.codebook_size <= 256 for t in weights)
+    return [ZEROS] * zeros + [BITS] * (int8 or shared)
 
 
 def _cell(key: str, value, first, is_first: bool) -> str:
     if key == "accuracy":
         return f"{value:.2%}" + ("" if is_first else f" ({100 * (value - first):+.2f})")
     if key == "ms":
-        return f"{value:.2f}" + ("" if is_first else f" ({first / value:.1f}x faster)")
+        return f"{value:.2f}" + ("" if is_first else f" ({_times(first / value)})")
     return f"{value:,}" + ("" if is_first or not first else f" ({value / first:.1%})")
+
+
+def _times(faster: float) -> str:
+    """Say how a time compares; a tenth more or less is what timing itself varies by."""
+    if 1 / 1.1 < faster < 1.1:
+        return "as fast"
+    return f"{faster:.1f}x faster" if faster > 1 else f"{1 / faster:.1f}x slower"

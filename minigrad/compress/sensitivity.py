@@ -9,7 +9,7 @@ FLOPs", "at most 1 point of accuracy") is met by searching for that number.
 Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", 2017,
 section 3.2, for the scan; the search over one tolerance is this file's.
 
-Before this: ``structure.py``. Next: ``examples/prune_cnn.py``, which uses it.
+Before this: ``structure.py``. Next: ``budget.py``, the same for single weights.
 """
 
 from __future__ import annotations
@@ -51,21 +51,25 @@ class Sensitivity:
     amounts : tuple of float
         The shares that were tried.
     results : dict from str to list of float
-        For each group of layers, the score without each share of its channels.
+        For each layer (or group of layers), the score without each share of its units.
+    unit : str
+        What was removed: "channels", or "weights".
     """
 
     baseline: float
     amounts: tuple[float, ...]
     results: dict[str, list[float]]
+    unit: str = "channels"
 
-    def amounts_for(self, drop: float) -> dict[str, float]:
-        """Return for each layer the largest share whose removal costs at most `drop`.
+    def amounts_for(self, drop: float | Mapping[str, float]) -> dict[str, float]:
+        """Return for each layer the largest share whose removal costs at most `drop` (or its own).
 
         Between the shares that were tried the score is taken as a straight line. Once a layer has
         cost more than `drop`, what larger shares cost does not matter.
         """
-        chosen = {}
+        chosen, drops = {}, drop if isinstance(drop, Mapping) else dict.fromkeys(self.results, drop)
         for name, results in self.results.items():
+            drop = drops[name]
             before_share, before_drop = 0.0, 0.0
             chosen[name] = self.amounts[-1]
             for share, result in zip(self.amounts, results):
@@ -84,7 +88,7 @@ class Sensitivity:
 
     def __str__(self) -> str:
         width = max(map(len, ["whole network", *self.results]))
-        head = " " * width + "".join(f"{f'-{share:.0%}':>9}" for share in self.amounts)
+        head = " " * width + "".join(f"{f'-{100 * share:.4g}%':>9}" for share in self.amounts)
         rows = [
             name.ljust(width) + "".join(f"{result:>9.2%}" for result in results)
             for name, results in self.results.items()
@@ -93,22 +97,9 @@ class Sensitivity:
 
     def plot(self):
         """Return a matplotlib figure: a line for each layer, its score against the share lost."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError(
-                message("viz", "plots need matplotlib.", do="pip install '.[examples]'")
-            ) from None
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-        axes = figure.subplots()
-        shares = [0, *[100 * share for share in self.amounts]]
-        for name, results in self.results.items():
-            axes.plot(shares, [100 * y for y in (self.baseline, *results)], "o-", label=name)
-        axes.set_xlabel("channels removed from this layer alone (%)")
-        axes.set_ylabel("accuracy without training (%)")
-        axes.legend(title="layer")
-        axes.grid(alpha=0.3)
-        return figure
+        from ..viz.compression import sensitivity_curves
+
+        return sensitivity_curves(self)
 
 
 def scan(
@@ -133,17 +124,7 @@ def scan(
     score, layers, generator
         How channels are chosen: see `Structure.choose`.
     """
-    amounts = tuple(amounts)
-    increasing = all(a < b for a, b in zip((0.0, *amounts), (*amounts, 1.0)))
-    if not amounts or not increasing:
-        raise ValueError(
-            message(
-                "scan",
-                "the amounts are out of range.",
-                expect="shares above 0 and below 1, in increasing order",
-                actual=amounts,
-            )
-        )
+    amounts = check_amounts("scan", amounts)
     names = (
         structure.prunable() if layers is None else {structure.group_of(x).name: 0 for x in layers}
     )
@@ -153,6 +134,22 @@ def scan(
         removals = [structure.choose({name: share}, score=scores) for share in amounts]
         results[name] = [float(evaluate(structure.without(removed))) for removed in removals]
     return Sensitivity(float(evaluate(structure.model)), amounts, results)
+
+
+def check_amounts(where: str, amounts: Sequence[float]) -> tuple[float, ...]:
+    """Return the shares that a scan tries; refuse what is no increasing row of shares."""
+    amounts = tuple(amounts)
+    increasing = all(a < b for a, b in zip((0.0, *amounts), (*amounts, 1.0)))
+    if not amounts or not increasing:
+        raise ValueError(
+            message(
+                where,
+                "the amounts are out of range.",
+                expect="shares above 0 and below 1, in increasing order",
+                actual=amounts,
+            )
+        )
+    return amounts
 
 
 def fit_budget(
@@ -203,19 +200,16 @@ def fit_budget(
     ValueError
         If no budget is given, or one is out of range.
     """
-    limits = _limits(structure, dict(flops=flops, parameters=parameters, bytes=bytes))
+    limits = {
+        what: budget_limit("fit_budget", what, budget, getattr(structure, what)())
+        for what, budget in dict(flops=flops, parameters=parameters, bytes=bytes).items()
+        if budget is not None
+    }
     if not limits and drop is None:
         budgets = "flops, parameters, bytes or drop"
         raise ValueError(message("fit_budget", "no budget is given.", expect=budgets))
-    if drop is not None and (evaluate is None or not drop >= 0):
-        raise ValueError(
-            message(
-                "fit_budget",
-                "a budget of accuracy needs a drop from 0 on, and a way to measure it.",
-                expect="drop=0.01, evaluate=...",
-                actual=f"drop={drop!r}, evaluate={evaluate!r}",
-            )
-        )
+    if drop is not None:
+        check_drop_budget("fit_budget", drop, evaluate)
     names = structure.prunable() if sensitivity is None else sensitivity.results
     scores = structure.scores(score, generator, names)
 
@@ -229,7 +223,7 @@ def fit_budget(
     if limits:
         if not is_met(removal(1.0)):
             raise _not_met(structure, limits, removal(1.0))
-        chosen = removal(_search(lambda strength: is_met(removal(strength)), steps))
+        chosen = removal(search(lambda strength: is_met(removal(strength)), steps))
         chosen = _give_back(chosen, scores, is_met)
         if drop is not None:
             _check_drop(structure, chosen, drop, evaluate)
@@ -242,7 +236,7 @@ def fit_budget(
 
     if not is_too_low(1.0):
         return removal(1.0)
-    return removal(_search(is_too_low, steps, last_false=True))
+    return removal(search(is_too_low, steps, last_false=True))
 
 
 def _amounts(names, sensitivity: Sensitivity | None, strength: float) -> dict[str, float]:
@@ -256,7 +250,7 @@ def _amounts(names, sensitivity: Sensitivity | None, strength: float) -> dict[st
     return sensitivity.amounts_for(float(drop))
 
 
-def _search(is_reached: Callable[[float], bool], steps: int, last_false: bool = False) -> float:
+def search(is_reached: Callable[[float], bool], steps: int, last_false: bool = False) -> float:
     """Return the smallest strength that reaches it, or the largest that does not, by halving."""
     low, high = 0.0, 1.0
     if not last_false and is_reached(0.0):
@@ -288,25 +282,33 @@ def _give_back(removed: dict, scores: dict, is_met: Callable[[dict], bool]) -> d
     return {name: units for name, units in removed.items() if units}
 
 
-def _limits(structure: Structure, budgets: Mapping) -> dict[str, float]:
-    """Return the budgets in numbers; shares are of what there is."""
-    limits = {}
-    for what, budget in budgets.items():
-        if budget is None:
-            continue
-        is_number = isinstance(budget, (int, float, np.number)) and not isinstance(budget, bool)
-        is_share = isinstance(budget, (float, np.floating))
-        if not is_number or not 0 < budget <= (1 if is_share else np.inf):
-            raise ValueError(
-                message(
-                    "fit_budget",
-                    f"the budget of {what} is out of range.",
-                    expect="a share (a float above 0, up to 1) or a number (an int from 1 on)",
-                    actual=repr(budget),
-                )
+def budget_limit(where: str, what: str, budget: float, whole: int) -> float:
+    """Return a budget in numbers: a share (a float) is one of the whole."""
+    is_number = isinstance(budget, (int, float, np.number)) and not isinstance(budget, bool)
+    is_share = isinstance(budget, (float, np.floating))
+    if not is_number or not 0 < budget <= (1 if is_share else np.inf):
+        raise ValueError(
+            message(
+                where,
+                f"the budget of {what} is out of range.",
+                expect="a share (a float above 0, up to 1) or a number (an int from 1 on)",
+                actual=repr(budget),
             )
-        limits[what] = budget * getattr(structure, what)() if is_share else budget
-    return limits
+        )
+    return budget * whole if is_share else budget
+
+
+def check_drop_budget(where: str, drop: float, evaluate) -> None:
+    """Refuse a drop in accuracy that is none, or that nothing can measure."""
+    if evaluate is None or not drop >= 0:
+        raise ValueError(
+            message(
+                where,
+                "a budget of accuracy needs a drop from 0 on, and a way to measure it.",
+                expect="drop=0.01, evaluate=...",
+                actual=f"drop={drop!r}, evaluate={evaluate!r}",
+            )
+        )
 
 
 def _not_met(structure: Structure, limits: Mapping, removed) -> BudgetError:
