@@ -48,18 +48,50 @@ def cnn():
     )  # fmt: skip
 
 
-def images(n):
+class Block(nn.Module):
+    """ResNet's: relu(x + F(x))."""
+
+    def __init__(self, before, after, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU()
+        self.shortcut = nn.Identity()
+        if (before, stride) != (after, 1):
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride=stride, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, x):
+        y = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+def resnet18():
+    """ResNet-18 for images of 32 x 32, written with the names that both engines have."""
+    blocks = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1)]
+    blocks += [(128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        *[Block(*block) for block in blocks],
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def images(n, size=(1, 28, 28)):
     rng = np.random.default_rng(0)
-    x = rng.random((n, 1, 28, 28), dtype=np.float32)
+    x = rng.random((n, *size), dtype=np.float32)
     return torch.from_numpy(x), torch.from_numpy(rng.integers(0, 10, n))
 
 
-def training_step(make_model, make_optimizer, batch):
+def training_step(make_model, make_optimizer, batch, size=(1, 28, 28)):
     """Forward, loss, backward and update on one batch that stays the same."""
     model = make_model()
     optimizer = make_optimizer(model.parameters())
     criterion = nn.CrossEntropyLoss()
-    x, y = images(batch)
+    x, y = images(batch, size)
 
     def step():
         optimizer.zero_grad()
@@ -121,6 +153,7 @@ TASKS = {
     "Keras network, batch 32": lambda: training_step(keras, adam, 32),
     "CNN 32-64-128, batch 32": lambda: training_step(cnn, sgd, 32),
     "CNN 32-64-128, batch 128": lambda: training_step(cnn, sgd, 128),
+    "ResNet18, 32 x 32, batch 32": lambda: training_step(resnet18, sgd, 32, (3, 32, 32)),
     "tenth of an epoch, with loader": lambda: epoch(True),
     "tenth of an epoch, bare steps": lambda: epoch(False),
     "10,000 scalar ops": scalar_chain,
@@ -128,6 +161,8 @@ TASKS = {
 
 
 def main():
+    import layer_tasks  # it imports this file
+
     ready = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -139,9 +174,13 @@ def main():
         if name == "names":
             print(json.dumps(list(TASKS)), flush=True)
             continue
+        if name == "layers":
+            print(json.dumps(layer_tasks.names()), flush=True)
+            continue
         if name not in ready:
             torch.manual_seed(0)
-            ready = {name: TASKS[name]()}  # one at a time: the others' memory is not its own
+            task = TASKS.get(name) or layer_tasks.find(name)
+            ready = {name: task()}  # one at a time: the others' memory is not its own
             for _ in range(3):
                 ready[name]()
         times = []

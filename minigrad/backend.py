@@ -9,6 +9,7 @@ Before this: nothing. Next: ``autograd.py``, the engine.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import threading
 from collections.abc import Sequence
@@ -34,13 +35,12 @@ class _PerThread(threading.local):
     """What holds for one thread at a time; a new thread starts from the defaults."""
 
     default_dtype = float32
+    recorder = None  # what records a CUDA graph, while one is recorded
 
     def __init__(self):
+        self.default_device = _CPU
         self.devices = []  # the stack of ``with device(...)`` blocks
         self.generator = None
-
-
-_thread = _PerThread()
 
 
 def get_default_dtype() -> np.dtype:
@@ -60,6 +60,49 @@ def set_default_dtype(dtype) -> None:
     _thread.default_dtype = dtype
 
 
+# ------------------------------------------------------------------------------------- precision
+
+MATMUL_PRECISIONS = ("highest", "high", "medium")
+_matmul_precision = "highest"  # of the process, as in PyTorch
+
+
+def get_float32_matmul_precision() -> str:
+    """Return how exactly a GPU multiplies float32 matrices: see `set_float32_matmul_precision`."""
+    return _matmul_precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Let a GPU round the operands of float32 matrix products, which is several times faster.
+
+    Sums are kept in float32 in any case. It holds for matrix products and convolutions alike
+    (PyTorch's own setting leaves its convolutions at "high" unless another one is changed too).
+    On the CPU products are always exact float32 ones: there the setting is kept and changes
+    nothing. A captured step goes on with the precision that it was captured with.
+
+    Parameters
+    ----------
+    precision : str
+        "highest": operands with float32's 24 significant bits (until changed). "high":
+        TensorFloat32, with 11 bits. "medium": bfloat16, with 8 bits.
+
+    Raises
+    ------
+    ValueError
+        For any other word.
+    """
+    global _matmul_precision
+    if precision not in MATMUL_PRECISIONS:
+        raise ValueError(
+            message(
+                "set_float32_matmul_precision",
+                "there is no such precision.",
+                expect=", ".join(map(repr, MATMUL_PRECISIONS)),
+                actual=repr(precision),
+            )
+        )
+    _matmul_precision = precision
+
+
 # --------------------------------------------------------------------------------------- devices
 
 cupy = None  # the CuPy module once a GPU was asked for; tests put a stand-in here
@@ -67,6 +110,10 @@ cupy = None  # the CuPy module once a GPU was asked for; tests put a stand-in he
 
 class DeviceError(RuntimeError):
     """A device that does not exist or cannot be used."""
+
+
+class OutOfMemoryError(DeviceError, MemoryError):
+    """The GPU's memory does not suffice."""
 
 
 class device:
@@ -129,11 +176,49 @@ class device:
 
 
 _CPU = device("cpu")
+_thread = _PerThread()
 
 
 def default_device() -> device:
-    """Return the device of the innermost ``with device(...)`` block, else the CPU."""
-    return _thread.devices[-1] if _thread.devices else _CPU
+    """Return the device of the innermost ``with device(...)`` block, else what was set."""
+    return _thread.devices[-1] if _thread.devices else _thread.default_device
+
+
+def set_default_device(where: device | str | int | None) -> None:
+    """Set where creation functions put new tensors in this thread; None is the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not exist or cannot be used.
+    """
+    where = _CPU if where is None else where if isinstance(where, device) else device(where)
+    if where.type == "cuda":
+        _check_exists(where, cuda_module())
+    _thread.default_device = where
+
+
+def get_default_device() -> device:
+    """Return where creation functions put new tensors."""
+    return default_device()
+
+
+def capturing():
+    """Return what records a CUDA graph in this thread now, or None; see ``cuda.capture``.
+
+    Nothing is computed meanwhile, so no value can be read.
+    """
+    return _thread.recorder
+
+
+@contextlib.contextmanager
+def recording_by(recorder):
+    """Let `capturing` return `recorder` inside this block."""
+    before, _thread.recorder = _thread.recorder, recorder
+    try:
+        yield
+    finally:
+        _thread.recorder = before
 
 
 def cuda_module():
@@ -184,8 +269,43 @@ def cuda_module():
                 do="pip install 'cupy-cuda13x[ctk]' (or cupy-cuda12x[ctk])",
             )
         ) from error
+    allocate = module.cuda.get_allocator()
+    module.cuda.set_allocator(lambda size: allocate_or_explain(module, allocate, size))
     cupy = module
     return cupy
+
+
+def allocate_or_explain(module, allocate, size: int):
+    """Return GPU memory from a pool of CuPy, `module`, or say how much there is and what to do.
+
+    Raises
+    ------
+    OutOfMemoryError
+    """
+    try:
+        return allocate(size)
+    except module.cuda.memory.OutOfMemoryError as error:
+        free, total = module.cuda.Device().mem_info
+        raise OutOfMemoryError(
+            message(
+                "device 'cuda'",
+                "the GPU is out of memory.",
+                expect=f"{_readable(size)} more",
+                actual=f"{_readable(free)} free of {_readable(total)} on the GPU ({error})",
+                do="use smaller batches, run evaluation under no_grad(), keep loss.item() instead "
+                "of loss; minigrad.cuda.empty_cache() gives back what CuPy keeps for reuse; "
+                "nvidia-smi shows who else is there",
+            )
+        ) from error
+
+
+def _readable(size: int) -> str:
+    """Return a number of bytes as people write it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"
 
 
 def array_module(array):
@@ -255,6 +375,14 @@ def asarray_on(array, where) -> np.ndarray:
     if where.type == "cpu":
         return to_numpy(array)
     xp = cuda_module()
+    if where.index is None:
+        return xp.asarray(array)
+    _check_exists(where, xp)
+    with xp.cuda.Device(where.index):
+        return xp.asarray(array)
+
+
+def _check_exists(where: device, xp) -> None:
     count = xp.cuda.runtime.getDeviceCount()
     if where.index is not None and where.index >= count:
         raise DeviceError(
@@ -262,10 +390,6 @@ def asarray_on(array, where) -> np.ndarray:
                 "device", "there is no such GPU.", expect=f"an index below {count}", actual=where
             )
         )
-    if where.index is None:
-        return xp.asarray(array)
-    with xp.cuda.Device(where.index):
-        return xp.asarray(array)
 
 
 def to_numpy(array) -> np.ndarray:

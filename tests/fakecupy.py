@@ -22,10 +22,13 @@ Arrays from ``empty`` are filled with NaN. Reading a value on the host (``float`
 a:``, a boolean mask, ``nonzero``) works but makes the host wait: `counts` counts such reads as
 ``sync``, and copies as ``h2d`` and ``d2h``; inside ``with forbid_sync():`` a read raises.
 
-What passes here can still fail on a GPU (kernels written in CUDA, memory, order of additions);
-what fails here would fail there, or be wrong or slow. Everything is computed in `_launch`, in
-`ufunc._run` and in the few methods that write (``__setitem__``, ``fill``, ``set``, ``at``), and all
-waiting is in `_sync`: a recorder for CUDA graphs would sit in those places.
+Kernels that are CUDA sources run on the CPU (``cuda_on_cpu.py``), and cuBLAS is an emulated one
+(``cublas_on_cpu.py``).
+
+What passes here can still fail on a GPU (memory, order of additions); what fails here would fail
+there, or be wrong or slow. Everything is computed in `_launch`, in `ufunc._run` and in the few
+methods that write (``__setitem__``, ``fill``, ``set``, ``at``), and all waiting is in `_sync`;
+these tell ``fakecupy_graph.py``, which captures and replays.
 
 Read before: ``make_cupy_names.py``. Read after: ``test_fakecupy.py``, a proof of each refusal.
 """
@@ -36,13 +39,19 @@ import contextlib
 import types
 from collections import Counter
 
+import cublas_on_cpu
+import cuda_on_cpu
+import fakecupy_graph as fakegraph
 import numpy as np
+from fakecupy_graph import poison
 from make_cupy_names import load, signature
+
+from minigrad.kernels.cuda import gemm
 
 NAMES = load()
 SCALARS = (bool, int, float, complex, np.generic)
 words = str.split
-ABOUT_SHAPE = words("ndim result_type shape size")
+ABOUT_SHAPE = words("may_share_memory ndim result_type shape size")
 
 counts = Counter()  # "sync": the host waited for a value; "h2d", "d2h": copies to and from it
 _sync_allowed = [True]
@@ -54,9 +63,16 @@ class Strict(Exception):
 
 def _sync(why: str) -> None:
     """Note that the host has to wait for the device, to learn a value."""
+    fakegraph.refuse(fakegraph.D2H, why)
     counts["sync"] += 1
     if not _sync_allowed[-1]:
         raise Strict(f"{why} makes the host wait for the device, where that is forbidden")
+
+
+def _synchronize(why: str) -> None:
+    """Wait for all that was launched, which a stream that captures does not allow."""
+    fakegraph.refuse_waiting(why)
+    _sync(why)
 
 
 @contextlib.contextmanager
@@ -78,6 +94,8 @@ def _wrap(array, base=None) -> ndarray:
     largest = 16 if array.dtype.kind == "c" else 8
     if array.dtype.kind not in "?biufc" or array.dtype.itemsize > largest:
         raise ValueError(f"Unsupported dtype {array.dtype}")
+    if base is None:
+        fakegraph.allocated(array)
     new = object.__new__(ndarray)
     new._a, new._base = array, base
     return new
@@ -121,12 +139,20 @@ def _arrays_in(values) -> list:
     return found
 
 
-def _launch(function, *args, **kwargs):
+def _launch(function, *args, _writes=(), **kwargs):
     """Compute NumPy's `function` on device arrays, without warnings: CuPy has none."""
+    positional = [_open(value) for value in args]
     opened = {name: _open(value) for name, value in kwargs.items()}
-    with np.errstate(all="ignore"):
-        result = function(*(_open(value) for value in args), **opened)
-    return _close(result, _arrays_in([*args, *kwargs.values()]))
+    operands = _arrays_in([*args, *kwargs.values()])
+
+    def compute():
+        with np.errstate(all="ignore"):
+            return function(*positional, **opened)
+
+    for array in _writes:
+        fakegraph.before_write(array._a)
+    result = fakegraph.launched(compute, compute(), [x._a for x in operands], bool(_writes))
+    return _close(result, operands)
 
 
 def _check_writable(array) -> None:
@@ -169,6 +195,7 @@ def _index(index) -> tuple[tuple, bool]:
     parts, advanced = [], False
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, (list, np.ndarray, tuple)):
+            fakegraph.refuse(fakegraph.H2D, "indexing with a list")
             counts["h2d"] += 1  # CuPy copies such an index to the device
             part = _wrap(np.asarray(part, dtype=None if np.size(part) else int))
         if isinstance(part, slice) and _arrays_in([part.start, part.stop, part.step]):
@@ -224,8 +251,15 @@ class ufunc:
         for x in outs:
             _check_writable(x)
         out = tuple(x._a for x in outs) or None
-        with np.errstate(all="ignore"):
-            result = self._numpy(*map(_open, operands), out=out, dtype=dtype, casting=casting)
+        opened = [_open(x) for x in operands]
+
+        def compute():
+            with np.errstate(all="ignore"):
+                return self._numpy(*opened, out=out, dtype=dtype, casting=casting)
+
+        for x in outs:
+            fakegraph.before_write(x._a)
+        result = fakegraph.launched(compute, compute(), [x._a for x in outs], bool(outs))
         return _close(result, outs)
 
     def at(self, a, indices, b=None) -> None:
@@ -238,7 +272,11 @@ class ufunc:
             raise Strict(f"cupy.{self.name}.at: {type(b)} would be copied to the device")
         _check_writable(a)
         index, _ = _index(indices)
-        _in_range(lambda: self._numpy.at(a._a, index, np.asarray(_open(b)).astype(a.dtype)))
+        b = _open(b)
+        fakegraph.launch(
+            lambda: _in_range(lambda: self._numpy.at(a._a, index, np.asarray(b).astype(a.dtype))),
+            writes=[a._a],
+        )
 
     def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
         """The sum or the product; CuPy has no others."""
@@ -343,7 +381,9 @@ class ndarray:
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self._a.ctypes.data, device_id=0, device=Device(0))
+        ptr = self._a.ctypes.data
+        cuda_on_cpu.addresses[ptr] = self  # so that a launch that is given the address finds it
+        return types.SimpleNamespace(ptr=ptr, device_id=0, device=Device(0))
 
     @property
     def flags(self):
@@ -418,6 +458,7 @@ class ndarray:
         if not isinstance(arr, np.ndarray) or (arr.shape, arr.dtype) != (self.shape, self.dtype):
             raise TypeError("set: only a numpy.ndarray of the same shape and dtype")
         _check_writable(self)
+        fakegraph.refuse(fakegraph.H2D, "ndarray.set")
         counts["h2d"] += 1
         self._a[...] = arr
 
@@ -426,13 +467,16 @@ class ndarray:
         if not isinstance(value, SCALARS) and getattr(value, "ndim", 1) > 0:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         _check_writable(self)
-        self._a.fill(_open(value))
+        value = _open(value)
+        fakegraph.launch(lambda: self._a.fill(value), writes=[self._a])
 
     def __getitem__(self, slices):
         index, advanced = _index(slices)
         if not advanced:
             return _close(self._a[index], [self])
-        return _wrap(np.array(_in_range(lambda: self._a[index])))
+        result = np.array(_in_range(lambda: self._a[index]))
+        fakegraph.record(lambda: result.__setitem__(..., _in_range(lambda: self._a[index])))
+        return _wrap(result)
 
     def __setitem__(self, slices, value):
         index, advanced = _index(slices)
@@ -443,8 +487,13 @@ class ndarray:
         _check_writable(self)
         if advanced and isinstance(value, ndarray) and value.size > 1:
             _in_range(lambda: _check_distinct(self.shape, index))
-        with np.errstate(all="ignore"):
-            _in_range(lambda: self._a.__setitem__(index, _open(value)))
+        value = _open(value)
+
+        def write():
+            with np.errstate(all="ignore"):
+                _in_range(lambda: self._a.__setitem__(index, value))
+
+        fakegraph.launch(write, writes=[self._a])
 
     # Copies and views whose arguments are not NumPy's.
 
@@ -516,9 +565,23 @@ for _name, _ufunc in UNARY.items():
     setattr(ndarray, f"__{_name}__", lambda self, function=UFUNCS[_ufunc]: function(self))
 
 
+# What CuPy computes with libraries that it lets nobody call during a capture.
+CUBLAS = words("matmul dot tensordot einsum inner vdot kron")
+THRUST = words("sort argsort partition argpartition")
+
+
+def _refuse_libraries(name: str, arrays: list) -> None:
+    """Refuse, while a stream captures, what CuPy computes with cuBLAS, or with Thrust's sorts."""
+    if name in CUBLAS and not all(x.ndim == 1 for x in arrays):  # those are multiplied and summed
+        fakegraph.refuse(fakegraph.LIBRARY, "cuBLAS")
+    if name in THRUST and fakegraph.capturing():
+        raise Strict(f"{name} may fail in a capture (merge sorts in CUB): avoid it there")
+
+
 def _matmul(a, b):
     if not isinstance(a, ndarray) or not isinstance(b, ndarray):
         raise TypeError(f"matmul: Unsupported types {type(a)}, {type(b)}")
+    _refuse_libraries("matmul", [a, b])
     return _launch(np.matmul, a, b)
 
 
@@ -618,7 +681,13 @@ def _device_function(scope: str, name: str, function):
         _check_arguments(label, given)
         _check_synchronization(name, given)
         _check_put(name, given)
-        return _in_range(lambda: _launch(function, *args, **kwargs))
+        _refuse_libraries(name, _arrays_in(list(given.values())))
+        if scope == "cupy.linalg":
+            fakegraph.refuse(fakegraph.LIBRARY, "cuSOLVER")
+        writes = [given["out"]] if given.get("out") is not None else []
+        if label.removeprefix("cupy.") in WRITING or label == "cupy.ndarray.put":
+            writes.append(next(iter(given.values())))
+        return _in_range(lambda: _launch(function, *args, _writes=writes, **kwargs))
 
     call.__name__ = name
     return call
@@ -631,26 +700,32 @@ for _name in METHODS:
 def empty(shape, dtype=float, order="C"):
     """An array of NaN (of the largest integer, of True): what nobody wrote must show."""
     dtype = np.dtype(dtype)
-    poison = np.iinfo(dtype).max if dtype.kind in "iu" else dtype.type(np.nan)
-    return _wrap(np.full(shape, poison, dtype, order))
+    new = np.full(shape, poison(dtype), dtype, order)
+    fakegraph.record(lambda: new.fill(poison(dtype)))  # the memory held something else meanwhile
+    return _wrap(new)
 
 
 def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
     """As `empty`, with the shape and dtype of another array."""
-    new = _launch(np.empty_like, prototype, dtype=dtype, order=order, shape=shape)
-    new._a[...] = empty((), new.dtype)._a
-    return new
+    new = np.empty_like(_open(prototype), dtype=dtype, order=order, shape=shape)
+    new[...] = poison(new.dtype)
+    fakegraph.record(lambda: new.fill(poison(new.dtype)))
+    return _wrap(new)
 
 
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     """Return a new device array; NumPy arrays and lists cross to the device here."""
     if not isinstance(obj, ndarray) and np.ndim(obj if not _arrays_in([obj]) else 0):
+        fakegraph.refuse(fakegraph.H2D, "copying an array from the host")
         counts["h2d"] += 1
     inside = obj if isinstance(obj, np.ndarray) else _open(obj)
     on_device = isinstance(obj, ndarray)
-    result = np.array(
-        inside, dtype, copy=True if copy or not on_device else None, order=order, ndmin=ndmin
-    )
+
+    def compute():
+        copied = True if copy or not on_device else None
+        return np.array(inside, dtype, copy=copied, order=order, ndmin=ndmin)
+
+    result = fakegraph.launched(compute, compute(), [obj._a] if on_device else [], False)
     return obj if on_device and result is obj._a else _wrap(result)
 
 
@@ -699,6 +774,9 @@ class Generator:
 
         def draw(*args, **kwargs):
             arguments.bind(*args, **kwargs)
+            if fakegraph.capturing():  # the pass itself draws nothing
+                bits, state = self._numpy.bit_generator, self._numpy.bit_generator.state
+                fakegraph.recording.undo.append(lambda: setattr(bits, "state", state))
             dtype = kwargs.pop("dtype", None) if name == "uniform" else None
             result = _launch(getattr(self._numpy, name), *args, **kwargs)
             return result if dtype is None else result.astype(dtype)
@@ -736,35 +814,26 @@ class Device:
 
     def synchronize(self):
         """Wait for all that was launched."""
-        _sync("Device.synchronize")
+        _synchronize("Device.synchronize")
+
+    @property
+    def mem_info(self):
+        """Bytes that are free, and all."""
+        return 2**30, 2**31
 
 
-class Stream:
-    """An order of launches. Here everything is done at once."""
+class Memory:
+    """Memory that is not a pool's."""
 
-    null: Stream
-
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.is_non_blocking, self.done = non_blocking, True
-
-    def use(self):
-        """Make it the current stream."""
-        Stream._current = self
-        return self
-
-    def __enter__(self):
-        self._before, _ = Stream._current, self.use()
-        return self
-
-    def __exit__(self, *args):
-        Stream._current = self._before
-
-    def synchronize(self):
-        """Wait for all that was launched on this stream."""
-        _sync("Stream.synchronize")
+    def __init__(self, size: int):
+        self.size, self._bytes = size, np.empty(size, np.uint8)
+        self.ptr = self._bytes.ctypes.data
 
 
-Stream.null = Stream._current = Stream(null=True)
+fakegraph.waiting = _sync
+
+# CUDA sources need a C++ compiler; without one the kernels run in their plain form.
+_raw = {"RawModule": cuda_on_cpu.RawModule, "RawKernel": cuda_on_cpu.RawKernel}
 
 
 # --------------------------------------------------------------------------------------- the module
@@ -800,13 +869,23 @@ _runtime = {
     "getDevice": lambda: 0,
     "driverGetVersion": lambda: 13000,
     "runtimeGetVersion": lambda: 13000,
-    "deviceSynchronize": lambda: _sync("deviceSynchronize"),
+    "deviceSynchronize": lambda: _synchronize("deviceSynchronize"),
+    "CUDARuntimeError": fakegraph.CUDARuntimeError,
 }
 _cuda = {
     "Device": Device,
-    "Stream": Stream,
-    "get_current_stream": lambda device_id=-1: Stream._current,
+    "Stream": fakegraph.Stream,
+    "Event": fakegraph.Event,
+    "Graph": fakegraph.Graph,
+    "Memory": Memory,
+    "MemoryPool": fakegraph.MemoryPool,
+    "get_allocator": fakegraph.get_allocator,
+    "get_current_stream": lambda device_id=-1: fakegraph.Stream._current,
+    "get_elapsed_time": fakegraph.get_elapsed_time,
     "is_available": lambda: True,
+    "memory": types.SimpleNamespace(OutOfMemoryError=fakegraph.OutOfMemoryError),
+    "set_allocator": fakegraph.set_allocator,
+    "using_allocator": fakegraph.using_allocator,
     "runtime": _module("cupy.cuda.runtime", _runtime),
 }
 _random = {
@@ -822,6 +901,7 @@ cupy = _module(
         **_group("cupy", CREATION + FUNCTIONS, np),
         **{name: getattr(np, name) for name in HOST},
         **{name: _about_shape(name) for name in ABOUT_SHAPE},
+        **(_raw if cuda_on_cpu.compiler else {}),
         "ndarray": ndarray,
         "ufunc": ufunc,
         "empty": empty,
@@ -833,7 +913,7 @@ cupy = _module(
         "get_array_module": get_array_module,
         "isscalar": _is_scalar,
         "is_available": lambda: True,
-        "get_default_memory_pool": lambda: types.SimpleNamespace(free_all_blocks=lambda: None),
+        "get_default_memory_pool": lambda: fakegraph.default_pool,
         "linalg": _module("cupy.linalg", _group("cupy.linalg", LINALG, np.linalg)),
         "random": _module("cupy.random", _random),
         "cuda": _module("cupy.cuda", _cuda),
@@ -843,3 +923,6 @@ cupy = _module(
     },
 )
 cupy.__version__ = NAMES["version"]
+
+# The matrix products of `minigrad.kernels.cuda.gemm` go to a cuBLAS that computes with NumPy.
+gemm.libraries[cupy] = cublas_on_cpu.library

@@ -354,7 +354,8 @@ def cupy_that(monkeypatch, available=True, driver=13000, works=True, count=1):
         getDeviceCount=lambda: count,
         deviceSynchronize=lambda: None,
     )
-    module.cuda = types.SimpleNamespace(runtime=runtime)
+    allocators = dict(get_allocator=lambda: None, set_allocator=lambda allocate: None)
+    module.cuda = types.SimpleNamespace(runtime=runtime, **allocators)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 

@@ -8,6 +8,8 @@ Read after: ``fakecupy.py``.
 from __future__ import annotations
 
 import copy
+import sys
+import threading
 
 import fakecupy
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 from helpers import arr, make
 
 import minigrad as mg
-from minigrad import autograd, backend, optim
+from minigrad import autograd, backend, nn, optim
 from minigrad.functions import conv, loss, pool, shape
 from minigrad.ops import norm
 
@@ -285,6 +287,78 @@ def test_a_device_block_decides_where_new_tensors_go(gpu):
         assert mg.zeros(2).is_cuda
         assert mg.tensor([1.0]).is_cuda
     assert not mg.zeros(2).is_cuda
+
+
+def test_a_default_device_can_be_set_for_the_thread(gpu):
+    assert str(mg.get_default_device()) == "cpu"
+    try:
+        mg.set_default_device("cuda")
+        assert mg.zeros(2).is_cuda
+        assert mg.randn(2).is_cuda
+        assert mg.tensor([1]).is_cuda
+        model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+        assert {p.device.type for p in (*model.parameters(), *model.buffers())} == {"cuda"}
+        with mg.device("cpu"):  # a block is nearer
+            assert not mg.zeros(2).is_cuda
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(str(mg.get_default_device())))
+        thread.start(), thread.join()
+        assert seen == ["cpu"]
+        assert not mg.from_numpy(np.ones(2)).is_cuda  # it shares the host's memory
+    finally:
+        mg.set_default_device(None)
+    assert not mg.zeros(2).is_cuda
+    with pytest.raises(mg.DeviceError, match="no such device"):
+        mg.set_default_device("gpu")
+    with pytest.raises(mg.DeviceError, match="(?s)no such GPU.*below 1.*cuda:7"):
+        mg.set_default_device("cuda:7")
+    assert str(mg.get_default_device()) == "cpu"
+
+
+def test_a_default_device_that_cannot_be_used_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(backend, "cupy", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(mg.DeviceError, match="CuPy is not installed"):
+        mg.set_default_device("cuda")
+    assert str(mg.get_default_device()) == "cpu"
+
+
+@pytest.mark.parametrize("there", ["cpu", "cuda"])
+@pytest.mark.parametrize("here", ["cpu", "cuda"])
+def test_state_dicts_load_on_either_device(gpu, here, there, tmp_path):
+    """A model and its optimizer, through a file and directly, from one device to the other."""
+
+    def trained(device, seed):
+        mg.manual_seed(seed)
+        layers = nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 1)
+        model = nn.Sequential(*layers).to(device)  # (a bias would only follow rounding errors)
+        optimizer = optim.Adam(model.parameters(), lr=0.1)
+        for _ in range(2):
+            step(model, optimizer, device)
+        return model, optimizer
+
+    def step(model, optimizer, device):
+        optimizer.zero_grad()
+        (model(make(device, X[:, :3].astype("f4"))) ** 2).mean().backward()
+        optimizer.step()
+
+    model, optimizer = trained(here, 0)
+    mg.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "a.npz")
+    loaded = mg.load(tmp_path / "a.npz")
+    assert not loaded["model"]["0.weight"].is_cuda
+    direct = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    mapped = mg.load(tmp_path / "a.npz", map_location=there)
+    assert mapped["model"]["0.weight"].device.type == there
+    step(model, optimizer, here)
+    expected = [arr(value) for value in model.state_dict().values()]
+    for saved in (loaded, direct, mapped):
+        other, other_optimizer = trained(there, 1)
+        other.load_state_dict(saved["model"])
+        other_optimizer.load_state_dict(saved["optimizer"])
+        step(other, other_optimizer, there)
+        for value, e in zip(other.state_dict().values(), expected, strict=True):
+            assert value.device.type == there
+            np.testing.assert_allclose(arr(value), e, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -514,6 +514,67 @@ def test_inputs_of_any_size(device, rng, scale):
         fails(lambda x, f=function: f(x) + 0.001 * f(x.detach()), x, atol=0)
 
 
+# -------------------------------------------------------------------------------- causes
+
+
+class Product(Function):
+    """A right op of two inputs to plant mistakes in."""
+
+    def forward(self, a, b):
+        return a * b
+
+    def backward(self, gy):
+        a, b = self.inputs
+        return gy * b, gy * a
+
+
+@pytest.mark.parametrize(
+    ("backward", "causes"),
+    [
+        (lambda gy, a, b: (gy * a, gy * b), ["the gradients of a and b are swapped"] * 2),
+        (lambda gy, a, b: (b * 1.0, gy * a), ["the upstream gradient is ignored", None]),
+        (lambda gy, a, b: (gy * gy * b, gy * a), ["the upstream gradient is used twice", None]),
+        (lambda gy, a, b: (gy * b, gy * 0.0), [None, "all zero"]),
+        (lambda gy, a, b: (gy * b, -gy * a), [None, "the sign is wrong"]),
+        (
+            lambda gy, a, b: (gy * b * 2.0, gy * a),
+            ["2 times too large: the factor 1/2 is missing", None],
+        ),
+        (lambda gy, a, b: (gy * (b + b.exp() * a), gy * a), [None, None]),
+    ],
+)
+def test_a_failed_check_names_the_mistake(device, rng, backward, causes):
+    a, b = (make(device, rng.normal(size=(3, 4)), requires_grad=True) for _ in range(2))
+    wrong = planted(lambda self, gy: backward(gy, *self.inputs), base=Product)
+    report = fails(wrong, (a, b), names=["a", "b"])
+    assert report.causes == causes
+    assert report.cause == next((cause for cause in causes if cause), None)
+    for cause in filter(None, causes):
+        assert f"cause: {cause}" in str(report)
+    assert gradcheck(Product.apply, (a, b)).causes == [None, None]
+
+
+def test_the_cause_is_looked_for_only_when_asked(x):
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return planted(lambda self, gy: gy * self.inputs[0])(x)
+
+    report = gradcheck(counted, x, raise_exception=False)
+    before, array = len(calls), x.array
+    assert report.cause == "2 times too small: the factor 2 is missing"
+    after = len(calls)
+    assert after > before and x.array is array and x.grad is None
+    assert report.cause in str(report) and len(calls) == after
+
+
+def test_causes_with_several_outputs(x):
+    wrong = planted(lambda self, gy: gy * self.inputs[0])
+    report = fails(lambda x: (wrong(x), wrong(x).sum()), x)
+    assert report.cause == "2 times too small: the factor 2 is missing"
+
+
 # ------------------------------------------------------------------------------ refusals
 
 

@@ -30,9 +30,14 @@ from minigrad import nn, viz
 from minigrad.autograd import Function, grad, no_grad
 from minigrad.nn import functional as F
 from minigrad.vision.models import lenet
-from minigrad.viz._layout import Edge, _Places, assign_layers, crossings, layered
+from minigrad.viz import _coordinates
+from minigrad.viz._arrange import LONGEST_LINE, MOST_LINES, arrange
+from minigrad.viz._crossings import crossings, reduce_crossings
+from minigrad.viz._layout import assign_layers, layered
 from minigrad.viz._numbers import merge, short, summarise
-from minigrad.viz._svg import FONT, TITLE, escape, text_width
+from minigrad.viz._places import Edge, Places
+from minigrad.viz._svg import FONT, TITLE
+from minigrad.viz._text import escape, text_width
 from minigrad.viz._walk import trace
 from minigrad.viz.graph import draw_graph
 
@@ -159,6 +164,16 @@ def test_trace_lists_the_computation_in_forward_order():
     assert record.result.origin is loss.creator
 
 
+def test_forward_order_follows_the_longest_path():
+    model, loss = recurrent(3)
+    nodes = [node for node in trace(loss).nodes if node.kind == "op"]
+    assert [node.op for node in nodes] == ["Linear", "Linear", "Add", "Tanh"] * 3 + ["SumTo"]
+    h, x = minigrad.zeros(2, 3), minigrad.ones(2, 3)
+    for node in nodes[3::4]:  # step by step from the first
+        h = (model["i2h"](x) + model["h2h"](h)).tanh()
+        np.testing.assert_allclose(node.value, arr(h), rtol=1e-6)
+
+
 def test_values_and_gradients_are_those_of_the_formula():
     loss, names = expression()
     nodes = trace(loss, names=names, grad=True).nodes
@@ -261,6 +276,19 @@ def test_no_value_is_computed_again_from_inputs_that_were_changed():
     by_op = {node.op: node.value for node in trace(loss).nodes}
     assert by_op["Mul"] is None
     assert by_op["SumTo"] == 7.0
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_the_value_of_a_loss_is_found_below_other_operations(reduction):
+    z = minigrad.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], requires_grad=True)
+    loss = F.cross_entropy(z, minigrad.tensor([0, 2]), reduction=reduction)
+    nodes = {node.op: node for node in trace((loss * 2).sum()).nodes}
+    node, each = (
+        nodes["SoftmaxCrossEntropy"],
+        np.log(np.exp(arr(z)).sum(1)) - arr(z)[[0, 1], [0, 2]],
+    )
+    assert node.arguments["mean"] is (reduction == "mean")
+    np.testing.assert_allclose(node.value, each.mean() if reduction == "mean" else each, rtol=1e-6)
 
 
 def test_names_also_give_values():
@@ -635,7 +663,7 @@ def test_boxes_are_apart_and_no_arrow_runs_through_one(drawn):
     for name, graph in drawn.items():
         root = ET.fromstring(graph.svg)
         boxes = [box for box, _ in frames(root)]
-        assert len(boxes) == len(graph.boxes)
+        assert len(boxes) == len(graph.boxes) + graph.svg.count(' again" x=')
         _, _, width, height = [float(v) for v in root.get("viewBox").split()]
         for a, b in combinations(boxes, 2):
             assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1], name
@@ -674,7 +702,7 @@ def test_what_is_written():
         assert words in text
     model, _, loss = lenet_step()
     text = " ".join(ET.fromstring(draw_graph(loss, model=model).svg).itertext())
-    for words in ("Conv2d", "2 × 6 × 28 × 28", "0.weight", "SoftmaxCrossEntropy"):
+    for words in ("Conv2d", "2×6×28×28", "0.weight", "SoftmaxCrossEntropy"):
         assert words in text
     assert "grad " not in re.sub(r"\(grad\)|gradient", "", text)
     x = minigrad.tensor([1.0, float("nan")], requires_grad=True)
@@ -767,8 +795,8 @@ def test_layers_boxes_and_bends(graph):
 @given(edge_lists)
 def test_crossings_are_counted_as_one_by_one(graph):
     n, pairs = graph
-    places = _Places(
-        [(10.0, 10.0)] * n,
+    places = Places(
+        [10.0] * n,
         [Edge(a, b) for a, b in pairs],
         assign_layers(n, [Edge(*p) for p in pairs]),
     )
@@ -780,8 +808,6 @@ def test_crossings_are_counted_as_one_by_one(graph):
 
 
 def test_what_can_be_drawn_without_crossings_is():
-    import minigrad.viz._layout as layout
-
     for depth in range(3, 9):  # a binary tree, its leaves listed in a bad order
         n = 2**depth - 1
         children = [(2 * i + 1, i) for i in range(n // 2)] + [(2 * i + 2, i) for i in range(n // 2)]
@@ -790,14 +816,12 @@ def test_what_can_be_drawn_without_crossings_is():
         for new, old in enumerate(shuffled):
             label[old] = new
         edges = [Edge(label[a], label[b]) for a, b in children]
-        places = _Places([(10.0, 10.0)] * n, edges, assign_layers(n, edges))
-        layout._reduce_crossings(places)
+        places = Places([10.0] * n, edges, assign_layers(n, edges))
+        reduce_crossings(places)
         assert crossings(places) == 0
 
 
 def test_sweeps_remove_most_crossings():
-    import minigrad.viz._layout as layout
-
     before = after = 0
     for seed in range(6):
         rng = np.random.default_rng(seed)
@@ -807,23 +831,145 @@ def test_sweeps_remove_most_crossings():
             for v in range(12)
             for u in rng.choice(12, 2, replace=False)
         ]
-        places = _Places([(10.0, 10.0)] * 72, edges, assign_layers(72, edges))
+        places = Places([10.0] * 72, edges, assign_layers(72, edges))
         before += crossings(places)
-        layout._reduce_crossings(places)
+        reduce_crossings(places)
         after += crossings(places)
     assert after < 0.38 * before  # exchanges of neighbours alone leave 0.46
 
 
+def middles_of_operations(svg):
+    """Return where the operations stand, along the layers of a picture that goes down."""
+    places = {box: (box[0] + box[2]) / 2 for box, _ in frames(ET.fromstring(svg))}
+    pattern = r'class="box (?:op|group|result)" x="(\S+)" y="(\S+)"'
+    corners = {(float(x), float(y)) for x, y in re.findall(pattern, svg)}
+    return [x for box, x in places.items() if box[:2] in corners]
+
+
 @pytest.mark.parametrize("name", ["lenet", "lenet collapsed", "shared weights"])
 def test_a_chain_is_a_straight_line(drawn, name):
-    graph = drawn[name]
-    root = ET.fromstring(graph.svg)
-    middles = [
-        (box[0] + box[2]) / 2
-        for (box, _), shown in zip(frames(root), graph.boxes)
-        if shown.kind in ("op", "group", "result")
-    ]
+    middles = middles_of_operations(drawn[name].svg)
+    assert len(middles) > 5
     assert max(middles) - min(middles) <= 1.0
+
+
+def recurrent(steps):
+    """A recurrent network: two layers whose weights every step uses."""
+    minigrad.manual_seed(0)
+    model = nn.ModuleDict({"i2h": nn.Linear(3, 3), "h2h": nn.Linear(3, 3)})
+    x, h = minigrad.ones(steps, 2, 3), minigrad.zeros(2, 3)
+    for t in range(steps):
+        h = (model["i2h"](x[t]) + model["h2h"](h)).tanh()
+    return model, h.sum()
+
+
+def test_skip_connections_and_inputs_at_the_side_leave_a_chain_straight():
+    model, loss = resnet_step()
+    middles = middles_of_operations(draw_graph(loss, model=model).svg)
+    assert max(middles) - min(middles) <= 1.0
+    for steps in (3, 6):
+        model, loss = recurrent(steps)
+        graph = draw_graph(loss, model=model)
+        middles = middles_of_operations(graph.svg)
+        column = max(set(middles), key=middles.count)
+        # Of every step the first Linear stands beside the rest, which is in one column.
+        assert len([x for x in middles if abs(x - column) <= 1.0]) >= 3 * steps - 1
+
+
+def test_two_arrows_between_the_same_boxes_are_symmetric():
+    a = scalar(3)
+    b = a + a
+    svg = draw_graph(b * b, names={"a": a}).svg
+    boxes = [box for box, _ in frames(ET.fromstring(svg))]
+    middles = [(left + right) / 2 for left, _, right, _ in boxes]
+    assert max(middles) - min(middles) <= 1.0
+    curves = [curve(path.get("d")) for path in ET.fromstring(svg).iter(SVG + "path")]
+    for left, right in zip(curves[::2], curves[1::2]):
+        for p, q in zip(left, right):
+            assert (p[0] + q[0]) / 2 == pytest.approx(middles[0], abs=1.0)
+            assert p[1] == q[1] and q[0] - p[0] > 10
+
+
+def test_edges_of_one_box_share_their_bends():
+    steps = 160
+    chain = [Edge(i, i + 1) for i in range(1, steps)]
+    edges = [*chain, *[Edge(0, i) for i in range(1, steps + 1)]]
+    places = Places([50.0] * (steps + 1), edges, assign_layers(steps + 1, edges))
+    # One bend for each edge and layer would be steps * (steps - 1) / 2 = 12,720.
+    assert len(places.layer_of) - places.boxes == steps - 1
+    assert sum([len(layer) for layer in places.layers]) == 2 * steps
+    crossed = {bend for bends in places.bends for bend in bends}
+    assert len(crossed) == steps - 1
+
+
+def test_the_work_of_a_long_recurrence_grows_with_its_length(monkeypatch):
+    work = {"pulls": 0}
+    pull = _coordinates._pull
+
+    def counted(*args):
+        work["pulls"] += 1
+        return pull(*args)
+
+    monkeypatch.setattr(_coordinates, "_pull", counted)
+    counts = {}
+    for steps in (25, 100):
+        work["pulls"] = 0
+        model, loss = recurrent(steps)
+        graph = draw_graph(loss, model=model, max_nodes=1000)
+        assert len(graph.boxes) > 5 * steps
+        assert graph.svg.count('class="box op') < 15 * steps
+        counts[steps] = work["pulls"]
+    assert counts[100] < 4.4 * counts[25]
+    assert counts[100] < 1.2 * _coordinates._WORK
+
+
+def drawn_again(sources):
+    """Return which nodes are drawn, and which again, for nodes without sizes."""
+    placed = arrange(sources, [False] * len(sources), lambda node, again: (50.0, 20.0))
+    for arrow in placed.arrows:
+        target = placed.nodes[arrow.target]
+        assert placed.nodes[arrow.source] == sources[target][arrow.argument]
+    assert len(placed.arrows) == sum([len(given) for given in sources])
+    return placed
+
+
+def test_what_has_many_uses_is_drawn_beside_each():
+    for uses in (MOST_LINES, MOST_LINES + 1):
+        # w times x, times w, times w, ...
+        sources = [(), (), *[(0, i + 1) for i in range(uses)]]
+        placed = drawn_again(sources)
+        copies = [again for node, again in zip(placed.nodes, placed.again) if node == 0]
+        assert copies == ([False] if uses == MOST_LINES else [False] + [True] * MOST_LINES)
+    # The same of an operation (node 1): all its arrows lead to the box that is not drawn again.
+    placed = drawn_again([(), (0,), (1,), *[(1, i + 2) for i in range(MOST_LINES)]])
+    assert [again for node, again in zip(placed.nodes, placed.again) if node == 1].count(False) == 1
+    arrows = [arrow for arrow in placed.arrows if placed.nodes[arrow.target] == 1]
+    assert not any([placed.again[arrow.target] for arrow in arrows])
+
+
+def test_a_leaf_whose_uses_are_far_apart_is_drawn_beside_each():
+    for length in (LONGEST_LINE, LONGEST_LINE + 1):
+        # A chain of operations from x, which the last of them uses again.
+        sources = [(), *[(i,) for i in range(length)], (length, 0)]
+        placed = drawn_again(sources)
+        assert placed.nodes.count(0) == (1 if length == LONGEST_LINE else 2)
+    first = placed.nodes.index(0)
+    tops = {
+        again: y
+        for node, again, (_, y) in zip(placed.nodes, placed.again, placed.layout.centres)
+        if node == 0
+    }
+    assert tops[False] < tops[True] and not placed.again[first]
+
+
+def test_a_box_drawn_again_says_less():
+    model, loss = recurrent(6)
+    svg = draw_graph(loss, True, model=model).svg
+    assert svg.count(">h2h.weight<") == 6
+    assert svg.count('class="box leaf again"') == 4 * 5
+    assert svg.count('class="box leaf"') == 4 + 1  # in full; and one in the legend
+    assert "the same, drawn again" in svg
+    assert "drawn again" not in draw_graph(expression()[0]).svg
 
 
 # ------------------------------------------------------------------------------- small numbers

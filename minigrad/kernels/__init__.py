@@ -4,8 +4,9 @@
 computed and what its derivative is; blocking, threads, reused memory and CUDA live here and nowhere
 else. An op reaches its kernels as ``self.kernels``, chosen by where its arrays are.
 
-Reading order: ``windows.py`` (which inputs a window touches), ``cuda.py`` (every kernel in a few
-plain array calls), then ``cpu.py`` and the files that it gathers.
+Reading order: ``windows.py`` (which inputs a window touches), ``plain.py`` (every kernel in a few
+plain array calls), ``cpu.py`` and the files that it gathers, then ``cuda/``, the programs that run
+on a GPU.
 """
 
 from __future__ import annotations

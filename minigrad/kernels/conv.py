@@ -17,7 +17,7 @@ Three choices make it fast; everything else is bookkeeping.
    unfolds it again rather than keep it. Blocks depend on the shapes only, so `threads.run` may
    share them out freely.
 
-Before this: ``memory.py``, and ``conv2d`` in ``cuda.py``, the plain form that this is tested
+Before this: ``memory.py``, and ``conv2d`` in ``plain.py``, the plain form that this is tested
 against. Next: ``pool.py``.
 """
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import cuda
+from . import plain
 from .memory import scratch
 from .threads import WORTH_SHARING, run
 from .windows import conv_output_size, valid_slices
@@ -140,9 +140,9 @@ def _wide(function, *arrays):
 
 
 def conv2d(x, w, bias, stride, padding, dilation, groups):
-    """See `minigrad.kernels.cuda.conv2d`."""
+    """See `minigrad.kernels.plain.conv2d`."""
     if x.size == 0:
-        return cuda.conv2d(x, w, bias, stride, padding, dilation, groups)
+        return plain.conv2d(x, w, bias, stride, padding, dilation, groups)
     if x.dtype == np.float16:
         return _wide(lambda *a: conv2d(*a, stride, padding, dilation, groups), x, w, bias)
     F, C, *kernel_size = w.shape
@@ -169,11 +169,11 @@ def conv2d(x, w, bias, stride, padding, dilation, groups):
 
 
 def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
-    """See `minigrad.kernels.cuda.conv2d_weight`. Each block gives a partial sum; they are added in
+    """See `minigrad.kernels.plain.conv2d_weight`. Each block gives a partial sum; they are added in
     block order.
     """
     if x.size == 0:
-        return cuda.conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups)
+        return plain.conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups)
     if x.dtype == np.float16:
         return _wide(
             lambda *a: conv2d_weight(*a, kernel_size, stride, padding, dilation, groups), x, gy
@@ -210,13 +210,13 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
 
 
 def conv2d_input(gy, w, size, stride, padding, dilation, groups):
-    """See `minigrad.kernels.cuda.conv2d_input`. The unfolding run backwards: multiply, then add
+    """See `minigrad.kernels.plain.conv2d_input`. The unfolding run backwards: multiply, then add
     what was copied.
 
     Blocks are ranges of input channels, whose sums never meet.
     """
     if gy.size == 0:
-        return cuda.conv2d_input(gy, w, size, stride, padding, dilation, groups)
+        return plain.conv2d_input(gy, w, size, stride, padding, dilation, groups)
     if gy.dtype == np.float16:
         return _wide(lambda *a: conv2d_input(*a, size, stride, padding, dilation, groups), gy, w)
     F, C, KH, KW = w.shape

@@ -1,17 +1,17 @@
-"""The kernels on NumPy: the names of ``cuda.py``, gathered from the files that make them fast.
+"""The kernels on NumPy: the names of ``plain.py``, gathered from the files that make them fast.
 
 Importing this file is the first use of the kernels: it holds BLAS to one thread (``threads.py``)
 and asks malloc to keep freed memory (``memory.py``), once for the process.
 
-Before this: ``cuda.py``, which says what every kernel computes. Next: ``conv.py``, the one
+Before this: ``plain.py``, which says what every kernel computes. Next: ``conv.py``, the one
 that matters.
 """
 
 from __future__ import annotations
 
 from .conv import conv2d, conv2d_input, conv2d_weight
+from .dropout import dropout_mask
 from .loss import (
-    dropout_mask,
     relu,
     relu_backward,
     softmax_cross_entropy,

@@ -1,6 +1,6 @@
-"""Softmax cross-entropy, relu and dropout's mask on the CPU: in few calls of NumPy.
+"""Softmax cross-entropy and relu on the CPU: in few calls of NumPy.
 
-Before this: ``norm.py``. Next: ``scatter.py``.
+Before this: ``norm.py``. Next: ``dropout.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def softmax_cross_entropy(z, labels):
-    """See `minigrad.kernels.cuda.softmax_cross_entropy`: returns (losses, p)."""
+    """See `minigrad.kernels.plain.softmax_cross_entropy`: returns (losses, p)."""
     rows = np.arange(len(z))
     p = z - np.maximum.reduce(z, axis=1, keepdims=True)
     picked = p[rows, labels]
@@ -22,7 +22,7 @@ def softmax_cross_entropy(z, labels):
 
 
 def softmax_cross_entropy_backward(g, p, labels):
-    """See `minigrad.kernels.cuda.softmax_cross_entropy_backward`."""
+    """See `minigrad.kernels.plain.softmax_cross_entropy_backward`."""
     gz = p * g[:, None]
     gz[np.arange(len(p)), labels] -= g
     return gz
@@ -44,27 +44,7 @@ def relu(x):
 
 
 def relu_backward(gy, y):
-    """See `minigrad.kernels.cuda.relu_backward`."""
+    """See `minigrad.kernels.plain.relu_backward`."""
     # A product is ten times faster than a choice. Of integers, so that 0 times infinity is 0.
     bits = gy.view(f"i{gy.dtype.itemsize}") * (y != 0)
     return bits.view(gy.dtype)
-
-
-def dropout_mask(rng, shape, p, dtype):
-    """Zeros with probability ``p``, else 1/(1-p): what dropout multiplies by (Srivastava et al.
-    2014).
-
-    Parameters
-    ----------
-    rng : np.random.Generator
-    shape : tuple of int
-    p : float in [0, 1]
-    dtype : floating dtype of the result
-    """
-    dtype = np.dtype(dtype)
-    if p >= 1:
-        return np.zeros(shape, dtype)
-    keep = rng.random(shape, dtype=np.float32) >= np.float32(p)
-    mask = keep.astype(dtype)
-    mask *= 1 / (1 - p)
-    return mask

@@ -17,8 +17,8 @@ _FLOATS = "fd"
 
 
 def matmul(a, b):
-    """See `minigrad.kernels.cuda.matmul`. How a product is cut depends on its shape alone, never on
-    the threads.
+    """See `minigrad.kernels.plain.matmul`. How a product is cut depends on its shape alone, never
+    on the threads.
     """
     kind = a.dtype.char
     if a.ndim == 2 and b.ndim == 2 and kind in _FLOATS:
@@ -72,7 +72,7 @@ def _by_block(a, b, work):
     """
     M, N = a.shape[0], b.shape[1]
     y = np.empty((M, N), a.dtype)
-    if M >= min(N, MANY_ROWS):
+    if min(N, MANY_ROWS) <= M:
         run(lambda rows: np.matmul(a[rows], b, out=y[rows]), _cut(M, work, 16))
     else:
         run(lambda columns: np.matmul(a, b[:, columns], out=y[:, columns]), _cut(N, work, 16))

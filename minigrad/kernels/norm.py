@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import cuda
+from . import plain
 from .threads import run
 
 BLOCK = 1 << 18  # numbers
@@ -42,9 +42,9 @@ def _blocks(C, M):
 
 
 def batch_norm(x, weight, bias, eps):
-    """See `minigrad.kernels.cuda.batch_norm`: returns (y, mean, var, rstd)."""
+    """See `minigrad.kernels.plain.batch_norm`: returns (y, mean, var, rstd)."""
     if x.dtype == np.float16:
-        return cuda.batch_norm(x, weight, bias, eps)
+        return plain.batch_norm(x, weight, bias, eps)
     rows, order = _as_rows(x)
     C, M = rows.shape
     y = np.empty_like(rows)
@@ -65,9 +65,9 @@ def batch_norm(x, weight, bias, eps):
 
 
 def batch_norm_backward(gy, x, weight, mean, rstd):
-    """See `minigrad.kernels.cuda.batch_norm_backward`: returns (gx, gw, gb)."""
+    """See `minigrad.kernels.plain.batch_norm_backward`: returns (gx, gw, gb)."""
     if x.dtype == np.float16:
-        return cuda.batch_norm_backward(gy, x, weight, mean, rstd)
+        return plain.batch_norm_backward(gy, x, weight, mean, rstd)
     rows, order = _as_rows(x)
     upstream = _rows_like(gy, order)
     C, M = rows.shape

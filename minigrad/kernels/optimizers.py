@@ -4,7 +4,7 @@ An update reads and writes every parameter several times. Cut into pieces of PIE
 passes but the first run in cache, and no temporary is larger than a piece. The arithmetic is
 elementwise, so pieces cannot change it. Pieces are too short to be worth a second thread.
 
-Before this: ``cuda.py``, which gives the formulas. This is the last file of the kernels.
+Before this: ``plain.py``, which gives the formulas. This is the last file of the kernels.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _direction(p, g, weight_decay, maximize):
 def sgd_update(
     params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize
 ):
-    """See `minigrad.kernels.cuda.sgd_update`."""
+    """See `minigrad.kernels.plain.sgd_update`."""
     if momentum == 0:
         buffers = [None] * len(params)
     fresh = [buffer is None for buffer in buffers]
@@ -91,7 +91,7 @@ def adam_update(
     decoupled,
     maximize,
 ):
-    """See `minigrad.kernels.cuda.adam_update`."""
+    """See `minigrad.kernels.plain.adam_update`."""
     b1, b2 = betas
 
     def update(i, p, g, m, v, largest):
@@ -135,7 +135,7 @@ def rmsprop_update(
     centered,
     maximize,
 ):
-    """See `minigrad.kernels.cuda.rmsprop_update`."""
+    """See `minigrad.kernels.plain.rmsprop_update`."""
 
     def update(i, p, g, v, mean, b):
         t = scratch("temporary", p.shape, p.dtype)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cuda import code_dtype, first_inside, lowest, max_pool2d_flat_index  # noqa: F401
 from .memory import scratch
+from .plain import code_dtype, first_inside, lowest, max_pool2d_flat_index  # noqa: F401
 from .threads import run
 from .windows import Winners, offsets, valid_slices
 
@@ -68,7 +68,7 @@ def _index(rows_and_columns):
 
 
 def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
-    """See `minigrad.kernels.cuda.max_pool2d`: returns (y, winners)."""
+    """See `minigrad.kernels.plain.max_pool2d`: returns (y, winners)."""
     N, C, *size = x.shape
     inside = _samples_inside(x)
     planes = _planes(x, inside)
@@ -124,7 +124,7 @@ def _laid_out_like(code, other):
 
 
 def max_pool2d_scatter(gy, winners, size):
-    """See `minigrad.kernels.cuda.max_pool2d_scatter`."""
+    """See `minigrad.kernels.plain.max_pool2d_scatter`."""
     code, kernel_size, stride, padding, dilation = winners
     code, gy_planes, inside = _laid_out_like(code, gy)
     gx, gx_planes = _new((*gy.shape[:2], *size), inside, gy.dtype)
@@ -158,7 +158,7 @@ def max_pool2d_scatter(gy, winners, size):
 
 
 def max_pool2d_gather(x, winners):
-    """See `minigrad.kernels.cuda.max_pool2d_gather`."""
+    """See `minigrad.kernels.plain.max_pool2d_gather`."""
     code, *window = winners
     shape, size = code.shape, x.shape[2:]
     code, planes, inside = _laid_out_like(code, x)
@@ -172,7 +172,7 @@ def max_pool2d_gather(x, winners):
 
 
 def sum_pool2d(x, kernel_size, stride, padding, output_size):
-    """See `minigrad.kernels.cuda.sum_pool2d`. A box sum is a sum over rows of sums over columns."""
+    """See `minigrad.kernels.plain.sum_pool2d`. A box sum sums, over rows, sums over columns."""
     N, C, H, W = x.shape
     inside = _samples_inside(x)
     planes = _planes(x, inside)
@@ -195,7 +195,7 @@ def sum_pool2d(x, kernel_size, stride, padding, output_size):
 
 
 def sum_pool2d_adjoint(gy, kernel_size, stride, padding, size):
-    """See `minigrad.kernels.cuda.sum_pool2d_adjoint`: `sum_pool2d` with inputs and outputs
+    """See `minigrad.kernels.plain.sum_pool2d_adjoint`: `sum_pool2d` with inputs and outputs
     exchanged.
     """
     N, C, OH, OW = gy.shape

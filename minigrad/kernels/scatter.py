@@ -4,7 +4,7 @@ embedding.
 ``np.add.at`` is fast for one case only, a flat array with flat positions. So positions are made
 flat first.
 
-Before this: ``loss.py``. Next: ``optimizers.py``.
+Before this: ``dropout.py``. Next: ``optimizers.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import math
 
 import numpy as np
 
-from .cuda import is_basic
+from .plain import is_basic
 
 
 def index_add(shape, index, values):
-    """See `minigrad.kernels.cuda.index_add`."""
+    """See `minigrad.kernels.plain.index_add`."""
     out = np.zeros(shape, values.dtype)
     if is_basic(index) or _is_mask(index):  # no entry is named twice
         out[index] = values

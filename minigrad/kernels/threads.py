@@ -11,7 +11,7 @@ whole process. It is therefore set to one, once, when the kernels are first used
 MINIGRAD_BLAS_THREADS=keep in the environment leaves it alone. MINIGRAD_NUM_THREADS sets the size of
 our own pool.
 
-Before this: ``cuda.py``. Next: ``memory.py``.
+Before this: ``plain.py``. Next: ``memory.py``.
 """
 
 from __future__ import annotations

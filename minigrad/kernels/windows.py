@@ -3,7 +3,7 @@
 Read ``minigrad/ops/conv.py`` first, for what a convolution means. Here is only the bookkeeping: for
 one offset inside the window, the outputs for which that offset falls on a real input (and not on
 the padding), and those inputs. Both are slices, so that a kernel can loop over the few offsets and
-let NumPy do all outputs at once. Next: ``cuda.py``, the kernels in their plainest form.
+let NumPy do all outputs at once. Next: ``plain.py``, the kernels in their plainest form.
 """
 
 from __future__ import annotations

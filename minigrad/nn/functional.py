@@ -136,6 +136,11 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         )
     if labels.size == 0 and num_classes < 1:
         raise ValueError(message("one_hot", "no labels, and no num_classes to go by."))
+    xp, recorder = backend.array_module(labels), backend.capturing()
+    if recorder is not None and num_classes != -1:  # no value can be read: it is checked later
+        largest = labels.astype(backend.int64).view("uint64").max()  # negative ones are large
+        recorder.check_later("one_hot", largest, num_classes)
+        return Tensor((labels[..., None] == xp.arange(num_classes)).astype(backend.int64))
     largest, smallest = (int(labels.max()), int(labels.min())) if labels.size else (-1, 0)
     classes = largest + 1 if num_classes == -1 else num_classes
     if smallest < 0 or largest >= classes:
@@ -147,7 +152,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
                 actual=smallest if smallest < 0 else largest,
             )
         )
-    xp = backend.array_module(labels)
     return Tensor((labels[..., None] == xp.arange(classes)).astype(backend.int64))
 
 

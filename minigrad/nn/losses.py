@@ -70,6 +70,8 @@ def cross_entropy(
     if target.dtype.kind == "f" and target.shape == input.shape:
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     z, labels, ignored, counts = _by_class(name, input, target, weight, ignore_index)
+    if reduction == "mean" and counts is None and not label_smoothing:  # nearly always
+        return _softmax.softmax_cross_entropy(z, Tensor(labels), mean=True)
     losses = _softmax.softmax_cross_entropy(z, Tensor(labels))
     if weight is not None:
         losses = losses * counts
@@ -163,11 +165,10 @@ def _by_class(name, input, target, weight, ignore_index) -> tuple:
     classes = input.shape[1]
     labels = labels if labels.dtype == backend.int64 else labels.astype(backend.int64)
     ignored = counts = None
-    # One look for both ends: read as unsigned, a negative label is larger than any class.
-    if labels.size and int(labels.view(np.uint64).max()) >= classes or 0 <= ignore_index < classes:
+    if _some_out_of_range(name, labels, classes, ignore_index) or 0 <= ignore_index < classes:
         skip = labels == ignore_index
         labels = backend.array_module(labels).where(skip, 0, labels)
-        if labels.size and int(labels.view(np.uint64).max()) >= classes:
+        if _some_out_of_range(name, labels, classes):
             raise _label_out_of_range(name, labels, classes, target.shape)
         ignored, counts = Tensor(skip), Tensor((~skip).astype(input.dtype))
     if weight is not None:
@@ -175,6 +176,21 @@ def _by_class(name, input, target, weight, ignore_index) -> tuple:
         counts = weight.detach()[Tensor(labels)]
         counts = counts if ignored is None else counts.masked_fill(ignored, 0)
     return input, labels, ignored, counts
+
+
+def _some_out_of_range(name: str, labels, classes: int, ignore_index: int | None = None) -> bool:
+    """Whether a label is none of 0 .. classes - 1. (A captured step looks at that later.)"""
+    if not labels.size:
+        return False
+    # One look for both ends: read as unsigned, a negative label is larger than any class.
+    largest = labels.view(np.uint64).max()
+    recorder = backend.capturing()
+    if recorder is None:
+        return int(largest) >= classes
+    if ignore_index is not None and ignore_index != -100:  # it was asked for: it may come
+        return True
+    recorder.check_later(name, largest, classes)
+    return False
 
 
 def _advice(input: Tensor, target: Tensor) -> str:

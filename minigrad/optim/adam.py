@@ -48,7 +48,8 @@ class Adam(Optimizer):
     decoupled_weight_decay : bool
         Whether to decay as `AdamW` does.
     foreach, capturable, fused : bool, optional
-        Accepted for PyTorch's sake and without effect.
+        Accepted for PyTorch's sake and without effect: ``cuda.capture`` makes any optimizer
+        capturable.
     differentiable : bool
         Must be False.
 
@@ -134,7 +135,7 @@ class Adam(Optimizer):
             state["exp_avg_sq"],
             state.get("max_exp_avg_sq"),
             state["step"],
-            lr=float(group["lr"]),
+            lr=group["lr"],
             betas=(float(beta1), float(beta2)),
             eps=float(group["eps"]),
             weight_decay=float(group["weight_decay"]),

@@ -25,6 +25,7 @@ from .. import autograd, backend, kernels
 from .._errors import message
 from .._tensor import Tensor
 from . import _checks
+from ._on_device import OnDevice
 
 
 class Optimizer:
@@ -68,6 +69,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._has_stepped = False  # a schedule warns if it is stepped first
+        self._on_device: OnDevice | None = None
         for group in _checks.as_groups(type(self).__name__, params):
             self.add_param_group(group)
         if not self._parameters():
@@ -106,7 +108,8 @@ class Optimizer:
             For each of `state_names` one entry a parameter; to be changed in place, except
             ``state["step"]``, which counts this step already.
         group : dict
-            The options.
+            The options. Of a capturable optimizer ``"lr"`` is an array of one float64, and the
+            counts are arrays of one int64, on the parameters' device.
         """
         raise NotImplementedError(message(type(self).__name__, "it defines no update."))
 
@@ -138,6 +141,8 @@ class Optimizer:
         groups = self.param_groups
         # A list, so that all gradients have been checked before the first parameter changes.
         work = [(params, g) for g in groups for params in self._with_gradient(g["params"])]
+        if self._on_device is not None:
+            self._on_device.begin_step([p for params, _ in work for p in params], groups)
         for params, group in work:
             self._update_together(params, group)
         self._has_stepped = True
@@ -163,12 +168,14 @@ class Optimizer:
         }
         arrays = [p.array for p in params]
         grads = [p.grad.array for p in params]
+        if "lr" in group:
+            group = {**group, "lr": self._learning_rate(group)}
         self.update(kernels.get(backend.array_module(arrays[0])), arrays, grads, state, group)
         for i, (p, entry) in enumerate(zip(params, entries)):
             p.bump_version()  # graphs that were recorded with the old values are void
             for name in names:
                 value = state[name][i]
-                if name == "step":
+                if name == "step" and self._on_device is None:
                     entry[name] = value
                 elif name not in entry or entry[name].array is not value:
                     entry[name] = Tensor(value)
@@ -176,11 +183,37 @@ class Optimizer:
     def _remembered(self, p: Tensor, entry: dict[str, Any], name: str):
         """Return the array, or for "step" the count with this step, to give to `update`."""
         if name == "step":
-            return entry.get(name, 0) + 1
+            return entry.get(name, 0) + 1 if self._on_device is None else self._on_device.count[p]
         if entry.get(name) is None:
             return self.first_value(p.array)
         self._check_fit(p, entry[name], f"state {name!r}")
         return entry[name].array
+
+    def _learning_rate(self, group: dict[str, Any]):
+        if self._on_device is None:
+            return float(group["lr"])
+        i = next(i for i, other in enumerate(self.param_groups) if other is group)
+        return self._on_device.rates[i]
+
+    def make_capturable(self) -> None:
+        """Keep learning rates and step counts in the GPU's memory from now on.
+
+        A captured step (see ``cuda.capture``) repeats launches with the arguments that they had, so
+        a number that Python passes would stay as it was; what lies in memory is read afresh each
+        time. Nothing else changes: ``param_groups[0]["lr"]`` is set as before.
+
+        Raises
+        ------
+        ValueError
+            If the parameters are not all on one GPU.
+        """
+        if self._on_device is None:
+            self._move_to_device()
+
+    def _move_to_device(self) -> None:
+        counts = any("step" in self.state_names(group) for group in self.param_groups)
+        self._on_device = OnDevice(self._parameters(), len(self.param_groups), counts)
+        self._on_device.take_over(self.state)
 
     def _check_fit(self, p: Tensor, value: Tensor, what: str) -> None:
         a, b = p.array, value.array
@@ -242,6 +275,8 @@ class Optimizer:
         for other in self.param_groups:
             _checks.check_names(where, ("param_names" in other) == ("param_names" in group))
         self.param_groups.append(group)
+        if getattr(self, "_on_device", None) is not None:  # there is one more to keep there
+            self._move_to_device()
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -264,7 +299,10 @@ class Optimizer:
         """
         index = {p: i for i, p in enumerate(self._parameters())}
         state = {
-            i: {name: _copied(value) for name, value in self.state[p].items()}
+            i: {
+                name: int(value) if name == "step" else _copied(value)
+                for name, value in self.state[p].items()
+            }
             for p, i in index.items()
             if self.state.get(p)  # asks without making an entry
         }
@@ -323,6 +361,8 @@ class Optimizer:
         self._has_stepped = True  # in the training that is resumed
         params = self._parameters()
         self.state.update({params[i]: entry for i, entry in entries.items()})
+        if self._on_device is not None:
+            self._on_device.take_over(self.state)
 
     def _new_group(self, i: int, saved: dict, problems: list[str]) -> dict[str, Any]:
         """Return the options of a saved group, and note what is wrong with them."""

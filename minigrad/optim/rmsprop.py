@@ -47,7 +47,8 @@ class RMSprop(Optimizer):
     centered : bool
         Whether to subtract the squared mean.
     capturable, foreach : bool, optional
-        Accepted for PyTorch's sake and without effect.
+        Accepted for PyTorch's sake and without effect: ``cuda.capture`` makes any optimizer
+        capturable.
     maximize : bool
         Whether to climb instead of to descend.
     differentiable : bool
@@ -117,7 +118,7 @@ class RMSprop(Optimizer):
             state["square_avg"],
             state.get("grad_avg"),
             state.get("momentum_buffer"),
-            lr=float(group["lr"]),
+            lr=group["lr"],
             alpha=float(group["alpha"]),
             eps=float(group["eps"]),
             weight_decay=float(group["weight_decay"]),

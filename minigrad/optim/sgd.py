@@ -126,7 +126,7 @@ class SGD(Optimizer):
             params,
             grads,
             state.get("momentum_buffer"),
-            lr=float(group["lr"]),
+            lr=group["lr"],
             momentum=float(group["momentum"]),
             dampening=float(group["dampening"]),
             weight_decay=float(group["weight_decay"]),

@@ -1,13 +1,17 @@
 """Networks for images of 28 x 28: perceptrons, two LeNets, and a small modern CNN.
 
 Each function returns an ordinary `Module`, built from layers in the order in which they run.
+(`resnet18`, for larger images in colour, has a file of its own.)
 
-Before this: ``nn/layers.py``. Next: ``examples/mnist.py``, which trains them.
+Before this: ``nn/layers.py``. Next: ``examples/mnist.py``, which trains them; ``resnet.py``.
 """
 
 from __future__ import annotations
 
 from .. import nn
+from .resnet import BasicBlock as BasicBlock
+from .resnet import ResNet as ResNet
+from .resnet import resnet18 as resnet18
 
 
 def mlp(hidden: int = 256, num_classes: int = 10) -> nn.Sequential:

@@ -7,7 +7,7 @@ come both before and after the second.
 Where no module is known, runs of operations without a branch become boxes, and where even these
 are too many, equal stretches of the whole do.
 
-Before this: ``_walk.py``. Next: ``graph.py``.
+Before this: ``_walk.py``. Next: ``_layout.py``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 local derivative, and what it makes of the upstream gradient) and a sentence that says why. The
 notation is explained, and set as HTML, in ``_notation.py``.
 
-Before this: ``ops/elementwise.py``, where the same derivatives are code. Next: ``explain.py``.
+Before this: ``ops/elementwise.py``, where the same derivatives are code. Next: ``_notation.py``.
 """
 
 from __future__ import annotations

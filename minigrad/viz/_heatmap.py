@@ -7,7 +7,7 @@ slices are taken, and of a large slice every k-th row and column; `Picture.note`
 page shows the note. `Album` holds each picture once, and when all are in, shrinks the largest
 until they fit together.
 
-Before this: ``_formulas.py``. Next: ``explain.py``, which fills the album.
+Before this: ``_source.py``. Next: ``_drawing.py``, then ``explain.py``, which fills the album.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ that both can read::
 
 Single letters are variables and become italic; words (exp, ln, softmax) stay upright.
 
-Before this: ``_formulas.py``, the table. Next: ``explain.py``.
+Before this: ``_formulas.py``, the table. Next: ``_source.py``.
 """
 
 from __future__ import annotations

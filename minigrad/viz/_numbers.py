@@ -1,6 +1,6 @@
 """Short words for arrays: ``0.7071``, ``[1, −2, 3]``, ``−2.1 … 3.4``, ``3 of 10 NaN``.
 
-Before this: ``_walk.py``. Next: ``graph.py``, where they are written into boxes.
+Before this: ``_arrange.py``. Next: ``_text.py``, then ``_svg.py``, which writes them into boxes.
 """
 
 from __future__ import annotations
@@ -66,6 +66,13 @@ def merge(summaries: list[Summary]) -> Summary:
     size = sum([s.size for s in summaries])
     nan, inf = sum([s.nan for s in summaries]), sum([s.inf for s in summaries])
     return Summary(_ranged(size, low, high, nan, inf), size, low, high, nan, inf)
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as ``32×6×28×28``, ``(32,)`` or ``scalar``."""
+    if len(shape) == 1:
+        return f"({shape[0]},)"
+    return "×".join([str(size) for size in shape]) or "scalar"
 
 
 def short(number: float, digits: int = 4) -> str:

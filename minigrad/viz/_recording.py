@@ -11,7 +11,7 @@ loss, for training a blessing. So the engine pays nothing, and who wants the res
 While the block runs, `Function.apply` and `Module.__call__` are wrapped; after it they are what
 they were. The notes hang on the nodes weakly: they are gone when the graph is.
 
-Before this: ``autograd.py``, ``nn/module.py``. Next: ``_walk.py``, which reads the notes.
+Before this: ``autograd.py``, ``nn/module.py``. Next: ``_values.py``, which reads the notes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The page shows the very code that computed the gradient, so it is read from the running class, not
 copied here.
 
-Before this: ``_notation.py``. Next: ``explain.py``.
+Before this: ``_notation.py``. Next: ``_heatmap.py``.
 """
 
 from __future__ import annotations

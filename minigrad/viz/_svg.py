@@ -1,65 +1,17 @@
-"""Boxes and arrows as SVG: how wide a text is, how a box looks, and both colour themes.
+"""Boxes and arrows as SVG: how a box looks, the arrows, the legend, and both colour themes.
 
-A viewer's font is not known here, so widths are those of DejaVu Sans, one of the widest in use;
-text in any other font of the list takes less room than its box gives.
-
-Before this: ``_layout.py``. Next: ``graph.py``.
+Before this: ``_arrange.py`` (where everything goes), ``_text.py``. Next: ``graph.py``.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ._layout import Layout
+from ._arrange import arrange
+from ._text import escape, text_width
 
 FONT, TITLE, PAD, LINE = 12.0, 13.0, 9.0, 16.0
 _MARGIN = 14.0
-_LONGEST = 30  # characters of a title or a number before it is cut
-
-# ------------------------------------------------------------------------------------- text
-
-# Advance widths of the printable ASCII characters from space to tilde, in hundredths of an em.
-_WIDTHS = (
-    32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64,
-    64, 64, 34, 34, 84, 84, 84, 53, 100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75,
-    79, 60, 79, 69, 63, 61, 73, 68, 99, 69, 61, 69, 39, 34, 39, 84, 50, 50, 61, 63, 55, 63, 62, 35,
-    63, 63, 28, 28, 58, 28, 97, 63, 61, 63, 63, 41, 52, 39, 63, 59, 82, 59, 59, 52, 64, 34, 64, 84,
-)  # fmt: skip
-
-
-def text_width(text: str, size: float = FONT, bold: bool = False) -> float:
-    """Return how many pixels a text needs at most."""
-    hundredths = 0
-    for character in text:
-        code = ord(character)
-        if 32 <= code < 127:
-            hundredths += _WIDTHS[code - 32]
-        elif unicodedata.combining(character):
-            continue
-        else:
-            hundredths += 130 if unicodedata.east_asian_width(character) in "WF" else 100
-        hundredths += 10 if bold else 0
-    return hundredths * size / 100
-
-
-def escape(text: str) -> str:
-    """Return a text that XML takes: markup escaped, characters that XML forbids replaced."""
-    legal = [
-        c
-        if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
-        else "�"
-        for c in text
-    ]
-    text = "".join(legal).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace('"', "&quot;")
-
-
-def cut(text: str, longest: int = _LONGEST) -> str:
-    """Return a text in one line; of a long one the end, which in dotted names says most."""
-    text = " ".join(text.split())
-    return text if len(text) <= longest else "…" + text[len(text) - longest + 1 :]
-
 
 # ------------------------------------------------------------------------------------- boxes
 
@@ -81,6 +33,8 @@ class Box:
         What a mouse over the box shows.
     sources : list of (int, str)
         The boxes that feed it, and as what.
+    again : bool
+        Whether another box shows the same in full.
     """
 
     kind: str
@@ -89,6 +43,7 @@ class Box:
     rows: list[tuple[str, str, str]] = field(default_factory=list)
     tooltip: str = ""
     sources: list[tuple[int, str]] = field(default_factory=list)
+    again: bool = False
 
     @property
     def label_width(self) -> float:
@@ -125,9 +80,10 @@ KINDS = {
     "leaf": "leaf: gets a gradient",
     "constant": "constant: gets none",
     "op": "operation",
-    "group": "several operations",
+    "group": "module or several operations",
     "result": "the result",
 }
+_AGAIN = "the same, drawn again"
 
 
 def _rules(theme: dict) -> str:
@@ -148,6 +104,7 @@ _STYLE = (
     "sans-serif}.mg .title{font-size:13px;font-weight:600}.mg .symbol{font-size:13px}"
     ".mg .edge{fill:none;stroke-width:1.4}.mg .loose{stroke-dasharray:4 3}"
     ".mg .box{stroke-width:1.4}.mg .constant{stroke-dasharray:4 3}.mg .result{stroke-width:2.2}"
+    ".mg .again{stroke-dasharray:1.5 3}"
     + _rules(_LIGHT)
     + f"@media(prefers-color-scheme:dark){{{_rules(_DARK)}}}"
 )
@@ -155,12 +112,22 @@ _STYLE = (
 # ----------------------------------------------------------------------------------- the picture
 
 
-def draw(boxes: list[Box], layout: Layout, rightwards: bool, title: str, notes: list[str]) -> str:
-    """Return the SVG of boxes that a layout has placed, with a legend below."""
+def draw(boxes: list[Box], rightwards: bool, title: str, notes: list[str]) -> str:
+    """Return the SVG of boxes and their arrows, with a legend below."""
+    copies = [replace(box, symbol="", rows=[], again=True) for box in boxes]
+
+    def size(i: int, again: bool) -> tuple[float, float]:
+        width, height = (copies if again else boxes)[i].size
+        return (height, width) if rightwards else (width, height)
+
+    constants = [box.kind == "constant" for box in boxes]
+    placed = arrange([[s for s, _ in box.sources] for box in boxes], constants, size)
+    layout = placed.layout
     width, height = layout.along, layout.across
     if rightwards:
         width, height = height, width
-    legend, legend_width, legend_height = _legend(boxes, notes, max(width, 300.0))
+    drawn = [(copies if again else boxes)[i] for i, again in zip(placed.nodes, placed.again)]
+    legend, legend_width, legend_height = _legend(drawn, notes, max(width, 300.0))
     inner = max(width, legend_width)
     total_width = inner + 2 * _MARGIN
     total_height = height + legend_height + 2 * _MARGIN
@@ -174,11 +141,10 @@ def draw(boxes: list[Box], layout: Layout, rightwards: bool, title: str, notes: 
         f'<rect class="panel" width="{w}" height="{h}" rx="8"/>',
         f'<g transform="translate({_number(_MARGIN + (inner - width) / 2)} {_number(_MARGIN)})">',
     ]
-    at = iter(layout.routes)
-    for box in boxes:
-        for source, role in box.sources:
-            parts.append(_arrow(next(at), boxes[source].kind == "constant", rightwards, role))
-    for box, (along, across) in zip(boxes, layout.centres):
+    for arrow, route in zip(placed.arrows, layout.routes):
+        source, role = drawn[arrow.target].sources[arrow.argument]
+        parts.append(_arrow(route, constants[source], rightwards, role))
+    for box, (along, across) in zip(drawn, layout.centres):
         parts.append(_box(box, *((across, along) if rightwards else (along, across))))
     parts.append("</g>")
     parts.append(f'<g transform="translate({_number(_MARGIN)} {_number(height + _MARGIN)})">')
@@ -201,10 +167,11 @@ def _box(box: Box, x: float, y: float) -> str:
     left, top = x - width / 2, y - height / 2
     frame = f'x="{_number(left)}" y="{_number(top)}" width="{width}" height="{_number(height)}"'
     parts = [f"<g><title>{escape(box.tooltip)}</title>"]
-    if box.kind == "group":  # a second sheet behind says: there is more inside
+    if box.kind == "group" and not box.again:  # a second sheet behind says: there is more inside
         behind = f'x="{_number(left + 4)}" y="{_number(top + 4)}" width="{width}"'
         parts.append(f'<rect class="box group" {behind} height="{_number(height)}" rx="6"/>')
-    parts.append(f'<rect class="box {box.kind}" {frame} rx="6"/>')
+    css = f"box {box.kind} again" if box.again else f"box {box.kind}"
+    parts.append(f'<rect class="{css}" {frame} rx="6"/>')
     line = top + 4 + TITLE
     parts.append(_text(left + PAD, line + 1, box.title, "title"))
     if box.symbol:
@@ -219,27 +186,33 @@ def _box(box: Box, x: float, y: float) -> str:
 
 
 def _arrow(route: list[tuple[float, float]], loose: bool, rightwards: bool, role: str) -> str:
-    """Return the curve through the points of a route, straight across layers, and its tip."""
-    (ex, ey), tip = route[-1], 7.0
-    points = [*route[:-1], (ex, ey - tip)]
+    """Return the curve through the points of a route, and its tip."""
+    (x, y), tip = route[-1], 7.0
+    points = [*route[:-1], (x, y - tip)]
     if points[-2][1] > points[-1][1]:  # no straight end: bend all the way to the tip
         points.pop(-2)
-    path = ["M" + _pair(points[0], rightwards)]
-    for (ax, ay), (bx, by) in zip(points, points[1:]):
-        if by - ay < 0.05:
-            continue
-        if abs(ax - bx) < 0.05:
-            path.append("L" + _pair((bx, by), rightwards))
-        else:
-            middle = (ay + by) / 2
-            bend = [_pair(p, rightwards) for p in ((ax, middle), (bx, middle), (bx, by))]
-            path.append("C" + " ".join(bend))
-    corners = [(ex, ey), (ex - 3.6, ey - tip), (ex + 3.6, ey - tip)]
+    corners = [(x, y), (x - 3.6, y - tip), (x + 3.6, y - tip)]
     outline = " ".join([_pair(corner, rightwards) for corner in corners])
     name = f"<title>{escape(role)}</title>" if role else ""
     css = "edge loose" if loose else "edge"
-    curve = f'<path class="{css}" d="{"".join(path)}"/>'
+    curve = f'<path class="{css}" d="{path(points, rightwards)}"/>'
     return f'<g>{name}{curve}<polygon class="tip" points="{outline}"/></g>'
+
+
+def path(route: list[tuple[float, float]], rightwards: bool = False) -> str:
+    """Return a route in the language of SVG: straight within a layer, curved between two."""
+    pieces, (x, y) = ["M" + _pair(route[0], rightwards)], route[0]
+    for (x0, y0), (x1, y1) in zip(route, route[1:]):
+        if abs(x1 - x0) < 0.05:
+            continue  # all straight pieces in a row become one, with the next bend or the end
+        if y0 - y > 0.05:
+            pieces.append("L" + _pair((x0, y0), rightwards))
+        middle, (x, y) = (y0 + y1) / 2, (x1, y1)
+        bend = [_pair(point, rightwards) for point in ((x0, middle), (x1, middle), (x1, y1))]
+        pieces.append("C" + " ".join(bend))
+    if route[-1][1] - y > 0.05:  # none of no length, which would turn the arrow's head
+        pieces.append("L" + _pair((x, route[-1][1]), rightwards))
+    return "".join(pieces)
 
 
 def _pair(point: tuple[float, float], rightwards: bool) -> str:
@@ -251,16 +224,15 @@ def _pair(point: tuple[float, float], rightwards: bool) -> str:
 def _legend(boxes: list[Box], notes: list[str], width: float) -> tuple[list[str], float, float]:
     """Return the legend's parts, its width and its height: swatches in a row, notes below."""
     parts, x, y, widest = [], 0.0, 26.0, 0.0
-    for kind, meaning in KINDS.items():
-        if all([box.kind != kind for box in boxes]) or len(boxes) == 1:
-            continue
+    kinds = {box.kind for box in boxes if len(boxes) > 1}
+    entries = [(kind, meaning) for kind, meaning in KINDS.items() if kind in kinds]
+    entries += [("again op", _AGAIN)] if any([box.again for box in boxes]) else []
+    for css, meaning in entries:
         needed = 18 + text_width(meaning)
         if x and x + needed > width:
             x, y = 0.0, y + 20
-        parts.append(
-            f'<rect class="box {kind}" x="{_number(x + 1)}" y="{_number(y - 10)}" '
-            'width="11" height="11" rx="3"/>'
-        )
+        swatch = f'x="{_number(x + 1)}" y="{_number(y - 10)}" width="11" height="11" rx="3"'
+        parts.append(f'<rect class="box {css}" {swatch}/>')
         parts.append(_text(x + 18, y, meaning, "muted"))
         widest = max(widest, x + needed)
         x += needed + 16

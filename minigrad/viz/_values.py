@@ -78,6 +78,8 @@ def _options(node: Function) -> dict[str, Any] | None:
     options: dict[str, Any] = {}
     for parameter in _parameters(op):
         name = parameter.name
+        if op.__name__ == "SoftmaxCrossEntropy" and name == "mean":
+            options[name] = node.n is not None  # it keeps the number of samples instead
         if parameter.kind is parameter.VAR_KEYWORD:
             if name not in kept:
                 return None

@@ -5,7 +5,7 @@ forward order, the leaves they started from, who feeds whom by place in the list
 can be had, values and gradients. A picture (``graph.py``) and a page (``explain.py``) are two ways
 to print that list.
 
-Before this: ``autograd.py``, ``_values.py``. Next: ``graph.py``.
+Before this: ``autograd.py``, ``_values.py``. Next: ``_collapse.py``.
 """
 
 from __future__ import annotations
@@ -246,23 +246,38 @@ def check(result: Tensor, model, grad, where: str) -> None:
 def _forward_order(result: Tensor, where: str) -> dict:
     """Return every node with its sources (nodes, or None), each after its sources.
 
-    Depth first and without recursion: a graph may be a million nodes deep. A node is put on the
-    stack twice, the second time to be written down once its sources have been.
+    The time is only known from a recording. Without one, the longest path comes first: that of
+    the hidden state, say, before the input of the last step.
+    """
+    start = result.creator or result
+    order = _depth_first(start, lambda node: _sources(node, where))
+    if all([isinstance(node, Tensor) or node in notes for node in order]):
+        return _order_of_time(order)
+    depth = {None: 0}
+    for node, sources in order.items():
+        depth[node] = max([depth[source] + 1 for source in sources], default=0)
+    return _depth_first(start, order.__getitem__, depth.__getitem__)
+
+
+def _depth_first(start, sources_of: Callable, depth: Callable = lambda node: 0) -> dict:
+    """Return nodes and sources, each after its sources, the deeper ones of these first.
+
+    Without recursion: a graph may be a million nodes deep. A node is put on the stack twice, the
+    second time to be written down once its sources have been.
     """
     order: dict = {}
     entered = set()
-    stack: list = [(result.creator or result, None)]
+    stack: list = [(start, None)]
     while stack:
         node, sources = stack.pop()
         if sources is not None:
             order[node] = sources
         elif node not in entered:
             entered.add(node)
-            sources = _sources(node, where)
+            sources = sources_of(node)
             stack.append((node, sources))
-            stack += [(s, None) for s in reversed(sources) if s is not None and s not in entered]
-    if all([isinstance(node, Tensor) or node in notes for node in order]):
-        return _order_of_time(order)
+            new = [(s, None) for s in reversed(sources) if s is not None and s not in entered]
+            stack += sorted(new, key=lambda pair: depth(pair[0]))
     return order
 
 

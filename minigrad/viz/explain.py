@@ -6,7 +6,7 @@ gradients at the end are the engine's, to the last digit that the page keeps. It
 and no server: mathematics (``_formulas.py``), source lines (``_source.py``), pictures of arrays
 (``_heatmap.py``), drawing and script (``page/``) are all inside the one file.
 
-Before this: ``_walk.py``. Next: ``page/script.js``, which shows the steps.
+Before this: ``_walk.py``, ``_drawing.py``. Next: ``page/script.js``, which shows the steps.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ._formulas import describe, formula_of
 from ._heatmap import Album
 from ._recording import notes
 from ._source import backward_source
+from ._values import find_values
 from ._walk import LEAF, OP, Node, Record, trace
 
 if TYPE_CHECKING:
@@ -95,8 +96,9 @@ def explain(
     if not (title is None or isinstance(title, str)):
         problem, actual = "the title is no text.", type(title).__name__
         raise TypeError(message("explain", problem, expect="a str", actual=actual))
-    _check(trace(result, values=False, where="explain"), result, gradient)
-    record = trace(result, names=names, model=model, where="explain")
+    record = trace(result, names=names, model=model, values=False, where="explain")
+    _check(record, result, gradient)
+    find_values(record)
     heading = title or "Backpropagation, one node at a time"
     labels = _labels(record)
     contents = _contents(record, result, gradient, labels)
@@ -255,7 +257,7 @@ def _node(node: Node, label: str, ops: list[type], album: Album) -> dict:
         result["op"] = ops.index(type(node.origin))
         result["sources"], result["roles"] = list(node.sources), list(node.roles)
         result["arguments"] = {
-            name: _short(value)
+            name: _argument_text(value)
             for name, value in node.arguments.items()
             if name != "shape" and not isinstance(value, list)  # which an op fills: no argument
         }
@@ -266,7 +268,7 @@ def _node(node: Node, label: str, ops: list[type], album: Album) -> dict:
     return result
 
 
-def _short(value: Any) -> str:
+def _argument_text(value: Any) -> str:
     """Return an argument of an op in a few characters."""
     if backend.is_array(value):
         return f"array of shape {tuple(value.shape)}"

@@ -5,8 +5,8 @@ order of the operation's arguments; values flow along them, gradients flow back 
 notebook the picture shows itself; `Graph.save` writes it, `Graph.to_dot` gives the same graph to
 Graphviz for who has that.
 
-Before this: ``_walk.py`` (what is drawn), ``_layout.py`` (where), ``_svg.py`` (how).
-Next: ``explain.py``, which steps through the same nodes.
+Before this: ``_walk.py`` (what is drawn), ``_arrange.py`` (where), ``_svg.py`` (how).
+Next: ``explain.py``, which steps through the same nodes; its table is ``_formulas.py``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .._tensor import Tensor
 from ..nn.module import Module
 from . import _svg
 from ._collapse import Part, collapse
-from ._layout import Edge, layered
-from ._numbers import Summary, merge, short, summarise
+from ._numbers import Summary, merge, shape_text, short, summarise
+from ._text import cut
 from ._values import find_values
 from ._walk import CONSTANT, LEAF, OP, Node, Record, check, find_gradients, trace
 
@@ -62,8 +62,7 @@ class Graph:
         """The picture as the text of an SVG file."""
         if self._drawn is None:
             rightwards = self.direction == "right"
-            layout = _place(self.boxes, rightwards)
-            self._drawn = _svg.draw(self.boxes, layout, rightwards, self.title, self.notes)
+            self._drawn = _svg.draw(self.boxes, rightwards, self.title, self.notes)
         return self._drawn
 
     def _repr_svg_(self) -> str:
@@ -217,7 +216,7 @@ def _box(part: Part, record: Record, values: bool) -> _svg.Box:
     box = _group_box(part) if part.is_group or part.title else _node_box(node)
     if node is record.result:
         box.kind = "result"
-    box.title = _svg.cut(box.title)
+    box.title = cut(box.title)
     if values and node.value is not None:
         box.rows.append(_row("value", node.value, "value"))
     box.rows += _gradient_rows(part)
@@ -237,7 +236,7 @@ def _node_box(node: Node) -> _svg.Box:
         if source is None and role not in node.arguments:
             box.rows.append(("", f"{role}: a constant, not kept", "muted"))
     if node.shape or not (node.value or node.grad):
-        box.rows.append(("shape", _shape(node.shape), ""))
+        box.rows.append(("shape", shape_text(node.shape), ""))
     return box
 
 
@@ -253,8 +252,8 @@ def _group_box(part: Part) -> _svg.Box:
         trained = all([t.is_parameter for t in parameters])
         words = "parameters" if trained else f"numbers in {len(parameters):,} leaves"
         box.rows.append(("", f"{count:,} {words}", "muted"))
-    box.rows.append(("shape", _shape(part.node.shape), ""))
-    inside = [f"{t.name or t.kind} {_shape(t.shape)}" for t in part.tensors]
+    box.rows.append(("shape", shape_text(part.node.shape), ""))
+    inside = [f"{t.name or t.kind} {shape_text(t.shape)}" for t in part.tensors]
     listed = [*[op.op for op in part.ops[:30]], *(["..."] if len(part.ops) > 30 else [])]
     box.tooltip = "\n".join([part.title, " → ".join(listed), *inside[:30]])
     return box
@@ -279,7 +278,7 @@ def _lines(names: list[str], width: int = 28, most: int = 3) -> list[str]:
 def _symbol(node: Node) -> str:
     """Return the sign at the right of an operation's title: the module, a formula, or an option."""
     if node.shape and node.modules and node.modules[-1][1]:  # recorded; a guess has no number
-        return _svg.cut(node.modules[-1][0])
+        return cut(node.modules[-1][0])
     known = {k: short(v) for k, v in node.arguments.items() if type(v) in (int, float)}
     if node.op == "Pow" and "b" in known:
         return f"a^{known['b']}"
@@ -308,11 +307,7 @@ def _tooltip(node: Node) -> str:
             lines.append("in " + " / ".join([name for name, _ in node.modules]))
     else:
         lines.append(node.kind)
-    return "\n".join([*lines, f"shape {_shape(node.shape)}"])
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join([str(size) for size in shape]) if shape else "scalar"
+    return "\n".join([*lines, f"shape {shape_text(node.shape)}"])
 
 
 def _row(label: str, summary: Summary, kind: str) -> tuple[str, str, str]:
@@ -362,56 +357,3 @@ def _notes(record: Record, parts: list[Part], values: bool, grad) -> list[str]:
             "them."
         )
     return notes
-
-
-# ------------------------------------------------------------------------------ where it goes
-
-
-def _place(boxes: list[_svg.Box], rightwards: bool):
-    sizes = [box.size[::-1] if rightwards else box.size for box in boxes]
-    lifted = _lifted(boxes)
-    edges = []
-    for target, box in enumerate(boxes):
-        main = _main(boxes, box)
-        ports = _ports(main, len(box.sources), sizes[target][0])
-        for i, ((source, _), port) in enumerate(zip(box.sources, ports)):
-            # A lifted leaf hangs over the other one, so its arrow starts at its far end.
-            start = sizes[source][0] / 2 - 14.0 if source in lifted else 0.0
-            edges.append(Edge(source, target, port, start, i in main))
-    return layered(sizes, edges, lifted)
-
-
-def _lifted(boxes: list[_svg.Box]) -> set[int]:
-    """Return the biases: second leaves of an operation, put above the first, not beside it.
-
-    A network is then as wide as two boxes and a line, which fits a phone.
-    """
-    uses = Counter([source for box in boxes for source, _ in box.sources])
-    lifted = set()
-    for box in boxes:
-        leaves = [s for s, _ in box.sources if not boxes[s].sources and uses[s] == 1]
-        if len(box.sources) > 2:
-            lifted.update(leaves[-1:] if len(leaves) > 1 else ())
-    return lifted
-
-
-def _main(boxes: list[_svg.Box], box: _svg.Box) -> list[int]:
-    """Return the places of the arrows that carry the computation: not those from parameters."""
-    main = [i for i, (s, _) in enumerate(box.sources) if boxes[s].sources]
-    if not main:  # at the top it is the data
-        main = [i for i, (s, _) in enumerate(box.sources) if boxes[s].kind == "constant"]
-    return main
-
-
-def _ports(main: list[int], count: int, breadth: float) -> list[float]:
-    """Return where the arrows enter a box: side by side in the order of the arguments.
-
-    The main ones enter at the middle, so that a chain of operations is a straight line and the
-    parameters stand beside it.
-    """
-    if count < 2:
-        return [0.0] * count
-    middle = sum(main) / len(main) if main else (count - 1) / 2
-    reach = max(middle, count - 1 - middle)
-    step = min(22.0, (breadth - 16.0) / 2 / reach)
-    return [(i - middle) * step for i in range(count)]

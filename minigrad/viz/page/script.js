@@ -53,7 +53,7 @@ function digits(x, count = 4) {
   return (x < 0 ? "−" : "") + text.replace("e-", "e−");
 }
 
-const shapeText = (shape) => (shape.length === 1 ? `(${shape[0]},)` : shape.join("×"));
+const shapeText = (shape) => (shape.length === 1 ? `(${shape[0]},)` : shape.join("×") || "scalar");
 const isNumber = (picture) => picture.values && picture.shape.every((size) => size === 1);
 const theNumber = (picture) => picture.values[0][0][0];
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -221,7 +221,7 @@ function touchedBy(step) {
 function valueText(i, state) {
   const picture = nodes[i].value === undefined ? null : pictures[nodes[i].value];
   const known = Boolean(state.known.has(i) && picture && isNumber(picture));
-  return { known, text: known ? digits(theNumber(picture)) : shapeText(nodes[i].shape) || "number" };
+  return { known, text: known ? digits(theNumber(picture)) : shapeText(nodes[i].shape) };
 }
 
 // And below it the gradient that has arrived, of an array its length.
@@ -260,9 +260,12 @@ function drawGraph(step, state) {
   }
   for (const edge of document.querySelectorAll(".edge")) {
     const [from, to] = [Number(edge.dataset.from), Number(edge.dataset.to)];
-    edge.classList.toggle("forward", step.phase === "forward" && to === lit);
-    edge.classList.toggle("backward", step.phase === "backward" && to === lit && touched.has(from));
+    const forward = step.phase === "forward" && to === lit;
+    const backward = step.phase === "backward" && to === lit && touched.has(from);
+    edge.classList.toggle("forward", forward);
+    edge.classList.toggle("backward", backward);
     edge.classList.toggle("done", state.known.has(to));
+    if (forward || backward) edge.parentNode.append(edge); // above those that share its way
   }
   if (lit >= 0) scrollToNearest(boxes[lit]);
 }

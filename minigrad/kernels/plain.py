@@ -1,11 +1,15 @@
 """The kernels in their plain form: a few array calls each, the same for CuPy and for NumPy.
 
 Ops are mathematics, kernels are machinery: ``minigrad/ops/`` says what is computed, this package
-how it is laid over the hardware. This file is the plain statement of every kernel. On the GPU it is
-what runs; on the CPU ``cpu.py`` has the same names, faster (blocks, threads, reused memory), and
-the tests hold the two together.
+how it is laid over the hardware. This file is the plain statement of every kernel, and where to
+look up what one computes. ``cpu.py`` has the same names, faster on a CPU (blocks, threads, reused
+memory), and ``cuda/`` has them as CUDA programs; the tests hold the three together. On a GPU this
+form is also what runs for dtypes that the CUDA programs do not have (half precision, integers).
 
-Written in calls that CuPy has: no ``where=``, no boolean masks, no writes into broadcast views.
+Written in calls that CuPy has, and that neither wait for a value nor copy one from the host: no
+``where=``, no boolean masks, no writes into broadcast views. (`index_add` with a mask is
+the exception.)
+
 Before this: ``windows.py``. Next: ``cpu.py``.
 """
 
@@ -38,7 +42,7 @@ def matmul(a, b):
 # ------------------------------------------------------------------------------ convolution
 
 
-def _unfold(x, kernel_size, stride, padding, dilation, groups, out_size):
+def unfold(x, kernel_size, stride, padding, dilation, groups, out_size):
     """Columns (groups, C/groups * KH * KW, N * OH * OW): under each output, the inputs its window
     sees.
     """
@@ -52,8 +56,8 @@ def _unfold(x, kernel_size, stride, padding, dilation, groups, out_size):
     return columns.reshape(groups, C // groups * math.prod(kernel_size), N * math.prod(out_size))
 
 
-def _fold(columns, shape, kernel_size, stride, padding, dilation, out_size):
-    """Adjoint of `_unfold`: add every column entry to the input that it was copied from."""
+def fold(columns, shape, kernel_size, stride, padding, dilation, out_size):
+    """Adjoint of `unfold`: add every column entry to the input that it was copied from."""
     xp = _module(columns)
     N, C, H, W = shape
     columns = columns.reshape(C, *kernel_size, N, *out_size)
@@ -90,7 +94,7 @@ def conv2d(x, w, bias, stride, padding, dilation, groups):
     kernel_size = w.shape[2:]
     N, F = x.shape[0], w.shape[0]
     OH, OW = conv_output_size(x.shape[2:], kernel_size, stride, padding, dilation)
-    columns = _unfold(x, kernel_size, stride, padding, dilation, groups, (OH, OW))
+    columns = unfold(x, kernel_size, stride, padding, dilation, groups, (OH, OW))
     y = _module(x).matmul(w.reshape(groups, F // groups, -1), columns)
     y = y.reshape(F, N, OH, OW)
     if bias is not None:
@@ -107,13 +111,13 @@ def conv2d_input(gy, w, size, stride, padding, dilation, groups):
     matrix = w.reshape(groups, F // groups, -1).transpose(0, 2, 1)
     columns = _module(gy).matmul(matrix, _by_channel(gy, groups))
     shape = (N, w.shape[1] * groups, *size)
-    return _fold(columns, shape, kernel_size, stride, padding, dilation, gy.shape[2:])
+    return fold(columns, shape, kernel_size, stride, padding, dilation, gy.shape[2:])
 
 
 def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
     """Adjoint of `conv2d` in w: gw (F, C/groups, KH, KW) from x and gy (N, F, OH, OW)."""
     C, F = x.shape[1], gy.shape[1]
-    columns = _unfold(x, kernel_size, stride, padding, dilation, groups, gy.shape[2:])
+    columns = unfold(x, kernel_size, stride, padding, dilation, groups, gy.shape[2:])
     gw = _module(x).matmul(_by_channel(gy, groups), columns.transpose(0, 2, 1))
     return gw.reshape(F, C // groups, *kernel_size)
 
@@ -131,14 +135,14 @@ def lowest(dtype):
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
-def first_inside(kernel_size, stride, padding, dilation, output_size):
+def first_inside(kernel_size, stride, padding, dilation, output_size, xp=np):
     """For each output, the code of the first offset inside the input: where a window of -inf has
     its maximum.
     """
     first = []
     for s, p, d, n in zip(stride, padding, dilation, output_size):
-        starts = np.arange(n) * s - p
-        first.append(np.maximum(0, -(starts // d)))
+        starts = xp.arange(n) * s - p
+        first.append(xp.maximum(0, -(starts // d)))
     return first[0][:, None] * kernel_size[1] + first[1]
 
 
@@ -163,10 +167,8 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
     xp = _module(x)
     shape = (*x.shape[:2], *output_size)
     y = xp.full(shape, lowest(x.dtype), dtype=x.dtype)
-    start = first_inside(kernel_size, stride, padding, dilation, output_size)
-    code = xp.zeros(shape, dtype=code_dtype(kernel_size)) + xp.asarray(
-        start.astype(code_dtype(kernel_size))
-    )
+    start = first_inside(kernel_size, stride, padding, dilation, output_size, xp)
+    code = xp.zeros(shape, dtype=code_dtype(kernel_size)) + start.astype(code_dtype(kernel_size))
     for i, j, out, inp in offsets(kernel_size, stride, padding, dilation, x.shape[2:], output_size):
         best, value = y[out], x[inp]
         wins = (value > best) | (value != value)
@@ -260,6 +262,11 @@ def softmax_cross_entropy_backward(g, p, labels):
     return g.reshape(-1, 1) * (p - onehot.astype(p.dtype))
 
 
+def relu(x):
+    """y = max(x, 0); NaN stays NaN."""
+    return _module(x).maximum(x, 0)
+
+
 def relu_backward(gy, y):
     """gx = gy where y = max(x, 0) is not 0, else 0; also where gy is infinite or NaN."""
     return _module(y).where(y == 0, gy.dtype.type(0), gy)
@@ -326,16 +333,65 @@ def batch_norm_backward(gy, x, weight, mean, rstd):
 # ------------------------------------------------------------------------------ random, scatter
 
 
-def dropout_mask(rng, shape, p, dtype):
-    """Zeros with probability p, else 1/(1-p), drawn on the host so that both devices see the same
-    numbers.
+def dropout_mask(rng, shape, p, dtype, xp=np):
+    """Zeros with probability p, else 1/(1-p): what dropout multiplies by (Srivastava et al. 2014).
+
+    One number is drawn from ``rng``; the mask's entries are hashes of that number and their place.
+    So they can be computed anywhere, in any order, and every device has the same.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    shape : tuple of int
+    p : float in [0, 1]
+    dtype : floating dtype of the result
+    xp : module of the result
     """
-    from minigrad import backend
+    return mask_from_key(draw_key(rng), shape, p, np.dtype(dtype), xp)
 
-    from .cpu import dropout_mask as draw
 
-    mask = draw(rng, shape, p, dtype)
-    return mask if backend.cupy is None else backend.cupy.asarray(mask)
+def draw_key(rng):
+    """A random 64-bit integer: all that a dropout mask needs of a generator."""
+    return int(rng.integers(0, 2**64, dtype=np.uint64))
+
+
+def threshold(p):
+    """The 32-bit integer below which a random one lies with probability p (p < 1)."""
+    return min(round(p * 2**32), 2**32 - 1)
+
+
+def mask_from_key(key, shape, p, dtype, xp=np):
+    """The dropout mask of a 64-bit key."""
+    halves = np.uint32(key & 0xFFFFFFFF), np.uint32(key >> 32)
+    return mask_from_halves(*halves, shape, p, dtype, xp)
+
+
+def mask_from_halves(low, high, shape, p, dtype, xp=np):
+    """The same of the key's halves: unsigned 32-bit numbers, or arrays of one."""
+    if p >= 1:
+        return xp.zeros(shape, dtype=dtype)
+    places = xp.arange(math.prod(shape), dtype=np.uint32)
+    kept = hashed(places, low, high) >= np.uint32(threshold(p))
+    mask = kept.astype(dtype)
+    mask *= 1 / (1 - p)
+    return mask.reshape(shape)
+
+
+def hashed(x, low, high):
+    """A random-looking 32-bit integer for each of the 32-bit integers x; x is overwritten.
+
+    Two rounds of an integer hash with little bias (C. Wellons, "Prospecting for Hash Functions",
+    2018: the constants of lowbias32), with half of the key added before each. An odd multiplier
+    and a shift-and-xor are each one-to-one, so no two places share their number.
+    """
+    for half in (low, high):
+        x += half
+        x ^= x >> np.uint32(16)
+        x *= np.uint32(0x7FEB352D)
+        x ^= x >> np.uint32(15)
+        x *= np.uint32(0x846CA68B)
+        x ^= x >> np.uint32(16)
+    return x
 
 
 def index_add(shape, index, values):
@@ -384,6 +440,13 @@ def without_masks(index):
 # ------------------------------------------------------------------------------ optimizers
 
 
+def _like(value, parameters):
+    """A number as it is; an array of one number in the parameters' dtype (no silent float64)."""
+    if isinstance(value, (int, float)):
+        return value
+    return value.astype((parameters[0] if type(parameters) is list else parameters).dtype)
+
+
 def sgd_update(
     params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize
 ):
@@ -392,8 +455,11 @@ def sgd_update(
     g = grad + weight_decay p;  b = momentum b + (1 - dampening) g (b = g at first);
     p -= lr (g + momentum b if nesterov else b).
 
-    ``buffers`` is a list of arrays, or of None before the first step; it is filled in place.
+    ``buffers`` is a list of arrays, or of None before the first step; it is filled in place. Here
+    and below ``lr`` is a number, or an array of one number (a captured step reads it afresh each
+    time).
     """
+    lr = _like(lr, params)
     for i, (p, g) in enumerate(zip(params, grads)):
         if maximize:
             g = -g
@@ -430,8 +496,9 @@ def adam_update(
     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
     p -= lr/(1 - b1^t) m / (sqrt(v)/sqrt(1 - b2^t) + eps).
 
-    ``steps`` holds each parameter's t, this step already counted. ``max_exp_avg_sqs`` is a list for
-    AMSGrad, which divides by the largest v so far, or None.
+    ``steps`` holds each parameter's t, this step already counted: integers, or arrays of one
+    integer. ``max_exp_avg_sqs`` is a list for AMSGrad, which divides by the largest v so far, or
+    None.
     """
     b1, b2 = betas
     for i, (p, g, m, v, t) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs, steps)):
@@ -440,7 +507,7 @@ def adam_update(
             g = -g
         if weight_decay != 0:
             if decoupled:
-                p *= 1 - lr * weight_decay
+                p *= _like(1 - lr * weight_decay, p)
             else:
                 g = g + weight_decay * p
         m += (1 - b1) * (g - m)
@@ -449,8 +516,8 @@ def adam_update(
         if max_exp_avg_sqs is not None:
             xp.maximum(max_exp_avg_sqs[i], v, out=max_exp_avg_sqs[i])
             v = max_exp_avg_sqs[i]
-        denominator = xp.sqrt(v) / math.sqrt(1 - b2**t) + eps
-        p -= lr / (1 - b1**t) * m / denominator
+        denominator = xp.sqrt(v) / _like((1 - b2**t) ** 0.5, p) + eps
+        p -= _like(lr / (1 - b1**t), p) * m / denominator
 
 
 def rmsprop_update(
@@ -474,6 +541,7 @@ def rmsprop_update(
     v = alpha v + (1 - alpha) g^2;  d = sqrt(v - (mean g)^2 if centered else v) + eps;
     b = momentum b + g/d, p -= lr b;  without momentum p -= lr g/d.
     """
+    lr = _like(lr, params)
     for i, (p, g, v) in enumerate(zip(params, grads, square_avgs)):
         xp = _module(p)
         if maximize:

@@ -1,348 +1,24 @@
-"""How to doubt a derivative: compare it with differences of the function itself.
+"""`gradcheck`: the gradients of tensors against differences, to any order.
 
-A gradient is a claim: move the inputs by a little in some direction v, and the outputs change by
-<gradient, v>. That can be tried out without knowing any formula. `gradcheck` moves the inputs
-along random directions, and where the claim fails (or the function has a corner) it halves the
-set of entries that move until it knows which entries are at fault. Five things make it strict:
-
-- The upstream gradient is random and no two of its entries are equal. An upstream of ones would
-  hide the forgotten upstream, the variance term of batch norm and swapped halves.
-- Differences at the steps h and h / 2 are combined so that the error of the step nearly cancels
-  (`slope_along`). So the tolerance can be a hundred times tighter than usual.
-- Corners ("kinks": relu at 0) are found and not held against the gradient, but they are counted,
-  and too many of them fail the check. A central difference alone cannot do this: at relu(0) it
-  says 1/2 for every step, agrees with itself, and accuses a right rule.
-- Order 2 checks the gradient as a function of its own: of the inputs, and of the upstream.
-- Functions that change their inputs, or that answer differently when asked twice, are refused.
-
-The middle part of the file works on plain arrays and knows nothing of tensors.
-
-Before this: ``autograd.py``, and ``ops/elementwise.py`` for what is doubted here.
-Next: ``tests/test_ops_gradients.py``, which checks the checker against planted mistakes.
+Before this: ``differences.py`` and ``report.py``. Next: ``diagnosis.py``, which says why.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import autograd, backend
-from ._errors import message
-from ._tensor import Tensor
+from .. import autograd, backend
+from .._errors import message
+from .._tensor import Tensor
+from .causes import first_cause
+from .differences import Settings, compare, random_upstream
+from .evidence import Objection, Point, Problem
+from .report import GradcheckError, InputReport, Report
 
-
-class GradcheckError(RuntimeError, AssertionError):
-    """A gradient is wrong; the text is the report, and ``.report`` the report itself.
-
-    It is a ``RuntimeError`` for code that expects PyTorch's ``GradcheckError``, and an
-    ``AssertionError`` so that test runners count it as a failed test, not as a crash.
-    """
-
-    def __init__(self, report: Report):
-        super().__init__(str(report))
-        self.report = report
-
-
-# ------------------------------------------------------------------------------- the verdict
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of one input whose gradient is wrong."""
-
-    index: tuple[int, ...]
-    analytic: float
-    numeric: float
-
-    @property
-    def error(self) -> float:
-        """The analytic minus the numeric derivative."""
-        return self.analytic - self.numeric
-
-
-@dataclass
-class InputReport:
-    """What was found out about the gradient of one input.
-
-    Attributes
-    ----------
-    name : str
-        What the texts call the input.
-    order : int
-        1 for the function's gradient, 2 for the gradient's own gradient, and so on.
-    shape : tuple of int
-    wrong : dict of int to Entry
-        The wrong entries that were looked at, by their place in the flattened input.
-    kinks : set of int
-        The entries, by place, at which the function has no derivative. They do not count.
-    complete : bool
-        Whether all entries were looked at; the search stops once it has found enough.
-    too_many_kinks : bool
-        Whether so many entries lie on kinks that the check says too little.
-    note : str
-        What else there is to say, such as that no gradient came at all.
-    """
-
-    name: str
-    order: int
-    shape: tuple[int, ...]
-    wrong: dict[int, Entry] = field(default_factory=dict)
-    kinks: set[int] = field(default_factory=set)
-    complete: bool = True
-    too_many_kinks: bool = False
-    note: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong with this gradient."""
-        return not self.wrong and not self.too_many_kinks
-
-    def __str__(self) -> str:
-        size = math.prod(self.shape)
-        at_least = "" if self.complete else "at least "
-        found = f"{at_least}{len(self.wrong)} of {size} entries wrong" if self.wrong else ""
-        kinks = ""
-        if self.kinks:
-            kinks = f"{len(self.kinks)} of {size} at kinks, where there is no derivative"
-            kinks += ": too many to trust the check" if self.too_many_kinks else " (not counted)"
-        parts = [part for part in (found, kinks, self.note) if part]
-        order = f", order {self.order}" if self.order > 1 else ""
-        heading = f"{self.name} {self.shape}{order}: {'; '.join(parts) or 'right'}"
-        return "\n".join([heading, *_table(self.wrong.values())])
-
-
-def _table(entries, most: int = 8) -> list[str]:
-    """Return lines that show the worst entries."""
-    worst = sorted(entries, key=lambda e: -abs(e.error) if e.error == e.error else -math.inf)
-    rows = [("index", "analytic", "numeric", "difference")] if worst else []
-    for e in worst[:most]:
-        rows.append((str(e.index), f"{e.analytic:.9g}", f"{e.numeric:.9g}", f"{e.error:.2e}"))
-    widths = [max([len(row[i]) for row in rows]) for i in range(4 if rows else 0)]
-    lines = ["  ".join([f"{cell:>{n}}" for cell, n in zip(row, widths)]) for row in rows]
-    if len(worst) > most:
-        lines.append(f"... and {len(worst) - most} more")
-    return ["    " + line for line in lines]
-
-
-@dataclass
-class Report:
-    """The result of `gradcheck`: true if the gradients are right, and as text, why not.
-
-    Attributes
-    ----------
-    what : str
-        The name of the function that was checked.
-    problems : list of str
-        What makes a comparison impossible or worthless, such as a function that changes its
-        inputs.
-    inputs : list of InputReport
-        One for each input that requires a gradient, for each order.
-    setting : str
-        With which steps and tolerances.
-    """
-
-    what: str
-    problems: list[str] = field(default_factory=list)
-    inputs: list[InputReport] = field(default_factory=list)
-    setting: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the gradients are right."""
-        return not self.problems and all([report.ok for report in self.inputs])
-
-    @property
-    def kinks(self) -> int:
-        """How many entries could not be checked, as the function has no derivative there."""
-        return sum([len(report.kinks) for report in self.inputs])
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        verdict = "the gradients are right." if self.ok else "the check failed."
-        lines = [f"gradcheck of {self.what}: {verdict}"]
-        lines += ["  " + problem.replace("\n", "\n  ") for problem in self.problems]
-        lines += ["  " + str(report).replace("\n", "\n  ") for report in self.inputs]
-        return "\n".join([*lines, f"  ({self.setting})"] if self.setting else lines)
-
-
-# --------------------------------------------------------------- the comparison, on plain arrays
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How strictly to compare; `gradcheck` says what the numbers mean."""
-
-    eps: float = 1e-4
-    atol: float = 1e-8
-    rtol: float = 1e-5
-    max_kinks: float = 0.1
-    mode: str = "directions"
-    directions: int = 2
-    nondet_tol: float = 0.0
-
-    def __post_init__(self):
-        whole = isinstance(self.directions, int) and self.directions >= 1
-        for name, fits, expect in (
-            ("eps", 0 < self.eps < math.inf, "a number above 0"),
-            ("atol", 0 <= self.atol < math.inf, "a number from 0 on"),
-            ("rtol", 0 <= self.rtol < math.inf, "a number from 0 on"),
-            ("nondet_tol", 0 <= self.nondet_tol < math.inf, "a number from 0 on"),
-            ("max_kinks", 0 <= self.max_kinks <= 1, "a share from 0 to 1"),
-            ("mode", self.mode in ("directions", "entries"), "'directions' or 'entries'"),
-            ("directions", whole, "an int from 1 on"),
-        ):
-            if not fits:
-                actual = repr(getattr(self, name))
-                problem = "not a possible value."
-                raise ValueError(
-                    message(f"gradcheck {name}", problem, expect=expect, actual=actual)
-                )
-
-    def __str__(self) -> str:
-        return f"random upstream; step {self.eps:g}, atol {self.atol:g}, rtol {self.rtol:g}"
-
-
-_SHRINK = (1, 1 / 16, 1 / 256)  # the steps that are tried, in units of eps
-_ROUNDING = float(np.finfo(np.float64).eps)
-_ENOUGH = 100  # wrong entries of one input, after which no more are looked for
-
-
-def slope_along(
-    outputs: Callable[[float], np.ndarray],
-    middle: np.ndarray,
-    weights: np.ndarray,
-    settings: Settings,
-) -> tuple[float, float, bool]:
-    """Return the derivative of ``<weights, outputs(t)>`` at t = 0, by differences.
-
-    With D(h) the central difference and B(h) the forward less the backward one,
-
-        D(h) = (f(h) - f(-h)) / 2h            = f' + c h^2 + ...
-        B(h) = (f(h) - 2 f(0) + f(-h)) / h    = h f'' + ...
-
-    a smooth f has D(h) = D(h/2) and B(h/2) = B(h) / 2, up to small terms, and (4 D(h/2) - D(h)) / 3
-    is f' up to the fourth power of h. At a kink in the middle, B is the jump of the derivative
-    whatever the step, and beside the middle D depends on the step; so one of the two shows every
-    kink that matters. Then smaller steps are tried, which may no longer reach it.
-
-    Parameters
-    ----------
-    outputs : callable
-        t to a vector.
-    middle : array
-        ``outputs(0)``.
-    weights : array
-        The upstream gradient, as a vector.
-
-    Returns
-    -------
-    slope : float
-        The derivative.
-    noise : float
-        How much of it may be rounding.
-    smooth : bool
-        False where the function has no derivative (or none that differences can see).
-    """
-    with np.errstate(all="ignore"):
-        size = float(abs(weights) @ abs(middle))
-        for shrink in _SHRINK:
-            h = settings.eps * shrink
-            central, bend = [], []
-            for step in (h, h / 2):
-                ahead, behind = outputs(step), outputs(-step)
-                central.append(float(weights @ (ahead - behind)) / (2 * step))
-                bend.append(float(weights @ (ahead - middle + (behind - middle))) / step)
-            slope = (4 * central[1] - central[0]) / 3
-            doubt = max(abs(central[1] - central[0]), abs(bend[1] - bend[0] / 2))
-            noise = 8 * _ROUNDING * size / h
-            tolerance = settings.atol + settings.rtol * abs(slope) + noise
-            if doubt <= tolerance < math.inf:
-                return slope, noise, True
-    return slope, noise, False
-
-
-def compare(
-    function: Callable[[list[np.ndarray]], np.ndarray],
-    arrays: list[np.ndarray],
-    gradients: list[np.ndarray],
-    weights: np.ndarray,
-    reports: list[InputReport],
-    settings: Settings,
-    rng: np.random.Generator,
-) -> None:
-    """Compare gradients with differences of `function`, and write what is found into `reports`.
-
-    Parameters
-    ----------
-    function : callable
-        A list of float64 arrays to a vector of all outputs.
-    arrays : list of array
-        The inputs.
-    gradients : list of array
-        What is claimed to be the gradient of ``<weights, function(arrays)>`` for each input.
-    weights : array
-        The upstream gradient, as a vector.
-    reports : list of InputReport
-        One for each input; entries already known to be wrong or kinks are left out.
-    """
-    middle = function(arrays)
-    for i, (x, gradient, report) in enumerate(zip(arrays, gradients, reports)):
-        x, gradient = x.ravel(), gradient.ravel()
-        # Steps are relative to entries larger than 1; no two entries move by the same amount.
-        direction = random_upstream(x.shape, rng) * np.maximum(1, abs(x))
-        left = np.array([j for j in range(x.size) if j not in report.kinks], dtype=int)
-        pending = [left] if settings.mode == "directions" else list(left[::-1, None])
-        while pending:
-            entries = pending.pop()
-            if not entries.size:
-                continue
-
-            def outputs(t, i=i, x=x, entries=entries, direction=direction):
-                moved = x.copy()
-                moved[entries] += t * direction[entries]
-                return function([*arrays[:i], moved.reshape(arrays[i].shape), *arrays[i + 1 :]])
-
-            v = direction[entries]
-            numeric, noise, smooth = slope_along(outputs, middle, weights, settings)
-            parts = gradient[entries] * v
-            tolerance = settings.atol * _norm(v) + settings.rtol * _norm(parts) + noise
-            with np.errstate(invalid="ignore"):
-                right = abs(parts.sum() - numeric) <= tolerance < math.inf  # False for NaN
-            if smooth and right:
-                continue
-            if entries.size > 1:  # is it this half or that one?
-                half = entries.size // 2
-                pending += [entries[half:], entries[:half]]
-                continue
-            place = int(entries[0])
-            if not smooth:
-                report.kinks.add(place)
-            else:
-                index = tuple(int(n) for n in np.unravel_index(place, report.shape))
-                report.wrong[place] = Entry(index, float(gradient[place]), numeric / float(v[0]))
-            report.too_many_kinks = len(report.kinks) > settings.max_kinks * x.size
-            if len(report.wrong) >= _ENOUGH or (report.too_many_kinks and not report.wrong):
-                report.complete = not pending
-                break
-
-
-def _norm(v: np.ndarray) -> float:
-    with np.errstate(all="ignore"):
-        return math.sqrt(float(v @ v))
-
-
-def random_upstream(shape: tuple, rng: np.random.Generator) -> np.ndarray:
-    """Return numbers of size 0.5 to 1.5 with random signs: none near 0, no two equal."""
-    return np.asarray(rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape))
-
-
-# ------------------------------------------------------------------------------- with tensors
+_MOST = 2000  # entries of an input whose mistake is looked for
 
 
 def gradcheck(
@@ -519,9 +195,46 @@ class _Problem:
                     for x, original in zip(self.tensors, originals):
                         x.array = original
                     if not report.ok:
+                        report.explainer = lambda: self.explain(findings)
                         return
             except _Objection as objection:
                 report.problems.append(str(objection))
+
+    def explain(self, findings: list[InputReport]) -> None:
+        """Look for the mistakes that give the wrong gradients, as `diagnose` does."""
+        with autograd.enable_grad(), _as_leaves(self.tensors), np.errstate(all="ignore"):
+            arrays = [np.array(backend.to_numpy(x.array)) for x in self.tensors]
+            every = list(range(len(arrays)))
+            names = [name.replace(" ", "_") for name in self.names]
+            problem = Problem(self.result, self.pull, arrays, names, {}, every, set())
+            try:
+                point = Point.of(problem, np.random.default_rng(0))
+                for place, finding in enumerate(findings):
+                    if finding.wrong and arrays[place].size <= _MOST:
+                        e = point.evidence(place)
+                        found = None if e.ok else first_cause(e)
+                        finding.cause = found.text if found else None
+            except Objection:
+                return  # it cannot be called in that way: then there is no cause to name
+
+    def result(self, *arrays: np.ndarray) -> np.ndarray:
+        """Return the one output, or all of them as a vector, at other inputs."""
+        outputs = self._outputs_at(arrays, record=False)
+        return _array_of(outputs[0]) if len(outputs) == 1 else _as_vector(outputs)
+
+    def pull(self, upstream: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Return the gradients for an upstream gradient of `result`, at other inputs."""
+        outputs = self._outputs_at(arrays, record=True)
+        ends = np.cumsum([y.array.size for y in outputs])[:-1]
+        parts = np.split(np.ravel(upstream), ends)
+        upstreams = [_like(part.reshape(y.shape), y) for part, y in zip(parts, outputs)]
+        gradients = self.gradients(outputs, upstreams)
+        return [np.zeros(x.shape) if g is None else _array_of(g) for x, g in zip(arrays, gradients)]
+
+    def _outputs_at(self, arrays, record: bool) -> list[Tensor]:
+        for x, array in zip(self.tensors, arrays):
+            x.array = backend.asarray_on(array, x.device)
+        return self.outputs(record=record)
 
     def differentiate(self, suspicious: bool = False) -> tuple[list[Tensor | None], np.ndarray]:
         """Return the gradients of the inputs for a random upstream, and that as a vector."""
@@ -572,9 +285,7 @@ class _Problem:
 
     def values(self, arrays: list[np.ndarray]) -> np.ndarray:
         """Return all outputs at other inputs, as one vector."""
-        for x, array in zip(self.tensors, arrays):
-            x.array = backend.asarray_on(array, x.device)
-        return _as_vector(self.outputs(record=False))
+        return _as_vector(self._outputs_at(arrays, record=False))
 
     def of_the_gradient(self, upstreams: Sequence[Tensor] | None = None) -> _Problem:
         """Return the problem of the next order: this one's gradient as a function."""

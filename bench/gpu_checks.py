@@ -1,0 +1,361 @@
+"""The first two parts of ``gpu.py``: facts about the machine, and whether the numbers are right.
+
+Every check stands alone: one that fails says so, with the error's last lines, and the next begins.
+
+Before this: ``gpu.py``. Next: ``gpu_worker.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import platform
+import sys
+import time
+import traceback
+
+import gpu_device
+import numpy as np
+
+EXACT, TF32 = 1e-5, 2e-3  # what a product of float32, and of TF32, may be off
+
+
+def attempt(figures: dict, name: str, check, *args) -> None:
+    """Run one check; print and keep what it returns, or the error."""
+    start = time.perf_counter()
+    try:
+        result = check(*args)
+        figures[name] = result
+        print(f"{name}: {result}  [{time.perf_counter() - start:.1f} s]", flush=True)
+    except Exception as error:
+        figures[name] = f"FAILED: {type(error).__name__}: {error}"
+        lines = traceback.format_exc().strip().splitlines()[-8:]
+        print(f"!!! {name} failed\n    " + "\n    ".join(lines), flush=True)
+
+
+# ------------------------------------------------------------------------------------------ facts
+
+
+def facts(device: str) -> dict:
+    """Versions, the error of products, what can be captured, what a call costs the host."""
+    gpu_device.prepare(device)
+    figures: dict = {}
+    for name, check in {
+        "versions": versions,
+        "GPU": gpu,
+        "kernels": kernels,
+        "error of products": product_errors,
+        "a product in a graph": product_in_a_graph,
+        "host cost of a call, us": host_costs,
+        "host cost in PyTorch, us": torch_host_costs,
+        "a graph of 50 small kernels, us": small_graph,
+        "what can be captured": what_can_be_captured,
+    }.items():
+        attempt(figures, name, check)
+    return figures
+
+
+def versions() -> dict:
+    found = {"python": platform.python_version()}
+    for name in ("numpy", "cupy", "torch", "minigrad"):
+        try:
+            found[name] = importlib.import_module(name).__version__
+        except ImportError as error:
+            found[name] = f"not installed ({error})"
+    return found
+
+
+def gpu() -> dict:
+    cp = cupy()
+    runtime = cp.cuda.runtime
+    found = {"driver": runtime.driverGetVersion(), "runtime": runtime.runtimeGetVersion()}
+    free, total = cp.cuda.Device().mem_info
+    found["memory"] = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    properties = getattr(runtime, "getDeviceProperties", None)
+    if properties is not None:
+        about = properties(0)
+        found["name"] = about["name"].decode()
+        found["compute capability"] = f"{about['major']}.{about['minor']}"
+        found["multiprocessors"] = about["multiProcessorCount"]
+    return found
+
+
+def cupy():
+    from minigrad import backend
+
+    return backend.cuda_module()
+
+
+def kernels() -> dict:
+    import minigrad.kernels.cuda
+
+    cupy()
+    return minigrad.kernels.cuda.status()
+
+
+def product_errors() -> dict:
+    """The relative error of products of float32 against float64, ours and CuPy's own."""
+    import minigrad as mg
+
+    cp, rng = cupy(), np.random.default_rng(0)
+    a, b = (rng.standard_normal((512, 512)).astype("f4") for _ in range(2))
+    exact = a.astype("f8") @ b.astype("f8")
+
+    def error(result):
+        return float(np.linalg.norm(cp.asnumpy(result) - exact) / np.linalg.norm(exact))
+
+    x, y = mg.from_numpy(a).to("cuda"), mg.from_numpy(b).to("cuda")
+    before, found = mg.get_float32_matmul_precision(), {"cupy.matmul": error(x.array @ y.array)}
+    for precision, most in (("highest", EXACT), ("high", TF32)):
+        mg.set_float32_matmul_precision(precision)
+        found[precision] = error((x @ y).array)
+        found[f"{precision}, transposed"] = error((y.T @ x.T).T.array)
+        if not max(found[precision], found[f"{precision}, transposed"]) < most:
+            found[f"{precision} is off"] = f"more than {most:g}"
+    mg.set_float32_matmul_precision(before)
+    return found
+
+
+def record(function):
+    """Capture a function the way `cuda.capture` does; return the graph, the result and the pool."""
+    cp = cupy()
+    stream, pool = cp.cuda.Stream(non_blocking=True), cp.cuda.MemoryPool()
+    with cp.cuda.using_allocator(pool.malloc), stream:
+        function()
+        stream.synchronize()
+        gc.collect()
+        gc.disable()
+        try:
+            stream.begin_capture()
+            try:
+                result = function()
+            except Exception:
+                with contextlib.suppress(Exception):  # leave the mode, and keep the first error
+                    stream.end_capture()
+                raise
+            graph = stream.end_capture()
+        finally:
+            gc.enable()
+    return graph, result, pool
+
+
+def product_in_a_graph() -> str:
+    """Capture a product, allocate and free other memory, replay on new values, compare."""
+    import minigrad as mg
+
+    cp, rng = cupy(), np.random.default_rng(0)
+    x = mg.from_numpy(rng.standard_normal((256, 512)).astype("f4")).to("cuda")
+    w = mg.from_numpy(rng.standard_normal((512, 128)).astype("f4")).to("cuda")
+    graph, result, pool = record(lambda: (x @ w).relu() @ w.T)
+    worst = 0.0
+    for _ in range(20):
+        junk = [cp.ones(n, "f4") for n in (1 << 20, 1 << 14, 1 << 22)]
+        x.array[...] = cp.asarray(rng.standard_normal((256, 512)).astype("f4"))
+        graph.launch()
+        del junk
+        a, b = cp.asnumpy(x.array).astype("f8"), cp.asnumpy(w.array).astype("f8")
+        exact = np.maximum(a @ b, 0) @ b.T
+        error = np.linalg.norm(cp.asnumpy(result.array) - exact) / np.linalg.norm(exact)
+        worst = max(worst, float(error))
+    if not worst < EXACT:
+        raise ArithmeticError(f"error {worst:.1e} in a replay")
+    return f"20 replays between other allocations, error at most {worst:.1e}"
+
+
+def per_call(function, times: int = 2000) -> float:
+    """Microseconds that a call takes the host, the GPU's own time not waited for."""
+    cp = cupy()
+    times = times if hasattr(cp.cuda.runtime, "getDeviceProperties") else 3
+    for _ in range(3):
+        function()
+    cp.cuda.runtime.deviceSynchronize()
+    start = time.perf_counter()
+    for _ in range(times):
+        function()
+    elapsed = time.perf_counter() - start
+    cp.cuda.runtime.deviceSynchronize()
+    return round(elapsed / times * 1e6, 2)
+
+
+def host_costs() -> dict:
+    import minigrad as mg
+    from minigrad.kernels import cuda
+
+    cp = cupy()
+    a, x = cp.ones((32, 32), "f4"), mg.ones(32, 32, device="cuda")
+    return {
+        "empty": per_call(lambda: cp.empty((32, 32), "f4")),
+        "view": per_call(lambda: a[1:]),
+        "a + a": per_call(lambda: a + a),
+        "a += a": per_call(lambda: cp.add(a, 0, a)),
+        "a.sum()": per_call(lambda: a.sum()),
+        "cupy.matmul": per_call(lambda: a @ a),
+        "our matmul": per_call(lambda: cuda.matmul(a, a)),
+        "our kernel (relu)": per_call(lambda: cuda.relu(a)),
+        "Tensor +": per_call(lambda: x + x),
+        "Tensor @": per_call(lambda: x @ x),
+    }
+
+
+def torch_host_costs() -> dict:
+    import torch
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    a = torch.ones(32, 32, device=where)
+    return {
+        "on": where,
+        "empty": per_call(lambda: torch.empty(32, 32, device=where)),
+        "view": per_call(lambda: a[1:]),
+        "a + a": per_call(lambda: a + a),
+        "a.sum()": per_call(lambda: a.sum()),
+        "a @ a": per_call(lambda: a @ a),
+        "relu": per_call(lambda: a.relu()),
+    }
+
+
+def small_graph() -> dict:
+    """One launch of 50 kernels that wait for each other, on 1,000 numbers: host, and in all."""
+    cp = cupy()
+    a = cp.ones(1000, "f4")
+
+    def fifty():
+        for _ in range(50):
+            cp.add(a, 1, a)
+
+    graph, _, pool = record(fifty)
+    host = per_call(graph.launch, 200)
+    start = time.perf_counter()
+    for _ in range(200):
+        graph.launch()
+    cp.cuda.runtime.deviceSynchronize()
+    return {"host": host, "in all": round((time.perf_counter() - start) / 200 * 1e6, 1)}
+
+
+def what_can_be_captured() -> dict:
+    """Each in a graph of its own; "no" with CuPy's word. (Last, for it may spoil the process.)"""
+    cp = cupy()
+    a, index = cp.ones((64, 64), "f4"), cp.arange(64)
+    tries = {
+        "a + a": lambda: a + a,
+        "sum": lambda: a.sum(0),
+        "max": lambda: a.max(1),
+        "argmax": lambda: a.argmax(1),
+        "cumsum": lambda: a.cumsum(0),
+        "zeros": lambda: cp.zeros(5),
+        "where": lambda: cp.where(a > 0, a, 0),
+        "take": lambda: a[index],
+        "add.at": lambda: cp.add.at(a, index, a),
+        "take_along_axis": lambda: cp.take_along_axis(a, index[:, None], 1),
+        "0-d asarray": lambda: cp.asarray(3.0),
+        "arange": lambda: cp.arange(9),
+        "sort": lambda: cp.sort(a),
+        "cupy.matmul": lambda: a @ a,
+        "mask": lambda: a[a > 0],
+        "item": lambda: a[0, 0].item(),
+        "asarray": lambda: cp.asarray(np.ones(3)),
+    }
+    found = {}
+    for name, function in tries.items():
+        try:
+            graph, _, pool = record(function)
+            graph.launch()
+            found[name] = "yes"
+        except Exception as error:
+            found[name] = f"no: {type(error).__name__}: {str(error)[:60]}"
+    return found
+
+
+# ----------------------------------------------------------------------------------------- checks
+
+
+def checks(device: str) -> dict:
+    """Are captured steps the plain ones, and the GPU's losses the CPU's?"""
+    gpu_device.prepare(device)
+    figures: dict = {}
+    steps = 50 if device == "cuda" else 3
+    cupy()
+    for name in list(networks())[: None if device == "cuda" else 4]:
+        attempt(figures, f"captured against plain: {name}", against, name, "momentum", steps, True)
+        few = min(steps, 10) if name == "ResNet18" else steps  # the CPU is slow at it
+        attempt(figures, f"GPU against CPU: {name}", against, name, "momentum", few, False)
+    for optimizer in ("SGD", "Adam", "AdamW", "RMSprop"):
+        attempt(
+            figures, f"captured against plain: {optimizer}", against, "MLP", optimizer, steps, True
+        )
+    attempt(figures, "two runs", two_runs, steps)
+    return figures
+
+
+def networks():
+    from minigrad import nn
+    from minigrad.vision import models
+
+    return {
+        "MLP": (models.lenet_300_100, (1, 28, 28)),
+        "CNN": (models.lenet, (1, 28, 28)),
+        "batch norm": (models.cnn, (1, 28, 28)),
+        "dropout": (lambda: nn.Sequential(nn.Dropout(0.2), *models.mlp()), (784,)),
+        "ResNet18": (lambda: models.resnet18(cifar=True), (3, 32, 32)),
+    }
+
+
+def losses(name: str, optimizer: str, steps: int, where: str, captured: bool) -> np.ndarray:
+    """The losses of the first steps, with a learning rate that falls."""
+    import minigrad as mg
+    from minigrad import optim
+
+    make_model, size = networks()[name]
+    mg.manual_seed(0)
+    model = make_model().to(where)
+    rule = {
+        "SGD": lambda p: optim.SGD(p, lr=0.01),
+        "momentum": lambda p: optim.SGD(p, lr=0.01, momentum=0.9),
+        "Adam": lambda p: optim.Adam(p, lr=0.001),
+        "AdamW": lambda p: optim.AdamW(p, lr=0.001),
+        "RMSprop": lambda p: optim.RMSprop(p, lr=0.001),
+    }[optimizer](model.parameters())
+    schedule = optim.lr_scheduler.ExponentialLR(rule, 0.97)
+    rng, batch = np.random.default_rng(0), 32 if steps > 3 else 2
+    x = mg.from_numpy(rng.random((batch, *size), dtype=np.float32)).to(where)
+    y = mg.from_numpy(rng.integers(0, 10, batch)).to(where)
+
+    def step(x, y):
+        rule.zero_grad()
+        loss = mg.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        rule.step()
+        return loss
+
+    step = mg.cuda.capture(step, (x, y)) if captured else step
+    found = []
+    for _ in range(steps):
+        found.append(step(x, y).item())
+        schedule.step()
+    return np.array(found)
+
+
+def against(name: str, optimizer: str, steps: int, captured: bool) -> str:
+    """Compare captured with plain steps on the GPU, or plain ones on the GPU and the CPU."""
+    ours = losses(name, optimizer, steps, "cuda", captured)
+    theirs = losses(name, optimizer, steps, "cuda" if captured else "cpu", False)
+    early = np.abs(ours - theirs)[: min(10, steps)].max() / np.abs(theirs).max()
+    late = np.abs(ours - theirs).max() / np.abs(theirs).max()
+    text = f"loss {ours[0]:.4f} to {ours[-1]:.4f}; differs by {early:.1e} (10 steps), {late:.1e}"
+    if not (early < 1e-4 and late < 3e-2):  # training amplifies the last bit of a sum
+        raise ArithmeticError(f"not the same training: {text}; {theirs[-1]:.4f} expected")
+    return text
+
+
+def two_runs(steps: int) -> str:
+    """Is a training on the GPU the same, bit for bit, when it is repeated?"""
+    same = {
+        name: bool((losses(name, "momentum", steps, "cuda", True)
+                    == losses(name, "momentum", steps, "cuda", True)).all())
+        for name in ("MLP", "CNN")
+    }  # fmt: skip
+    return f"bit-equal: {same}"
+
+
+if __name__ == "__main__":
+    sys.exit("run gpu.py")

@@ -1,0 +1,408 @@
+"""What an exercise is: the data that its key holds, the verdicts, and the list of all exercises.
+
+Most exercises ask for one backward. Their key yields `Case`s, and `minigrad.gradcheck.diagnose`
+does the rest. The others (a topological order, a bug to be found) have a function ``check`` that
+looks at the learner's file and returns a `Verdict`; the small functions `right`, `wrong`, `to_do`,
+`compare`, `diagnose_function` and `first_fault` make one.
+
+The folders are the registry: an exercise exists if its stub, its solution and its key do. A key is
+imported only when its exercise is asked for.
+
+Before this: ``minigrad/gradcheck.py``. Next: ``child.py``, which runs a learner's file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import message
+from ..gradcheck import diagnose
+
+_HERE = Path(__file__).resolve().parent
+STUBS, SOLUTIONS, KEYS = _HERE / "stubs", _HERE / "solutions", _HERE / "keys"
+FILE_NAME = re.compile(r"(\d\d)_([a-z][a-z0-9_]*)\.py")
+Inputs = Sequence[np.ndarray]
+Named = Mapping[str, np.ndarray]
+
+
+# ------------------------------------------------------------------------------- what a key holds
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs on which a learner's backward is compared with the truth.
+
+    Parameters
+    ----------
+    forward : callable
+        The function itself, ``forward(*inputs, **options)``, in NumPy and float64. It is the key's
+        own: what the learner's file calls forward is not trusted.
+    inputs : sequence of ndarray
+        float64 arrays have a gradient; integer and boolean ones (labels, masks) are constants.
+    names : sequence of str, optional
+        What the report calls the inputs.
+    sizes : dict of str to int
+        Named numbers, so that a forgotten 1/N can be named.
+    terms, wrong : callable, optional
+        ``terms(gy, inputs)`` gives, for each input, the named summands of its gradient, and
+        ``wrong(gy, inputs)`` the known wrong results; see `minigrad.gradcheck.diagnose`.
+    options : dict
+        Keywords for both functions: an axis, an eps, a float array that has no gradient.
+    function : str
+        Which function of the learner's file this case is for.
+    """
+
+    forward: Callable[..., np.ndarray]
+    inputs: Inputs
+    names: Sequence[str] | None = None
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    terms: Callable[[np.ndarray, Inputs], Sequence[Named]] | None = None
+    wrong: Callable[[np.ndarray, Inputs], Sequence[Named]] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    function: str = "backward"
+
+    @property
+    def call(self) -> str:
+        """How the learner's function is called, as text: ``backward(gy, a, b, axis=1)``."""
+        names = self.names or [f"input {i}" for i in range(len(self.inputs))]
+        return f"{self.function}({', '.join(['gy', *names, *self._options()])})"
+
+    def __str__(self) -> str:
+        names = self.names or [f"input {i}" for i in range(len(self.inputs))]
+        inputs = [f"{n} {tuple(np.shape(x))}" for n, x in zip(names, self.inputs)]
+        return ", ".join([*inputs, *self._options()])
+
+    def _options(self) -> list[str]:
+        def short(value):
+            return f"<array {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+
+        return [f"{name}={short(value)}" for name, value in self.options.items()]
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A mistake that people make; the tests hold the checker to naming its cause.
+
+    Parameters
+    ----------
+    name : str
+        What the mistake is.
+    cause : str
+        A text that the cause reported must contain.
+    code : str
+        Functions that replace those of the solution.
+    """
+
+    name: str
+    cause: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise, as its key describes it.
+
+    Parameters
+    ----------
+    name, number, title : str, int, str
+        The files are ``<number>_<name>.py``; the title is in the stub's first line.
+    hints : sequence of str
+        At least three, each saying more than the one before.
+    wrong_answers : sequence of WrongAnswer
+    cases : callable, optional
+        ``cases(rng)`` yields the `Case`s of an exercise that asks for backward functions.
+    check : callable, optional
+        ``check(module, rng)`` returns a `Verdict`; for every other kind of exercise.
+    functions : sequence of str
+        What the learner's file must define.
+    lesson : str
+        Shown once the answer is right: what to take along, and where the engine does the same.
+    requires : sequence of str
+        The exercises this one builds on. Shown, not enforced.
+    timeout : float
+        Seconds after which a check is stopped.
+    repeats : int
+        With how many seeds an answer is checked.
+    bug : bool
+        The stub runs, and is wrong: the exercise is to find out why.
+    """
+
+    name: str
+    number: int
+    title: str
+    hints: Sequence[str]
+    wrong_answers: Sequence[WrongAnswer] = ()
+    cases: Callable[[np.random.Generator], Iterable[Case]] | None = None
+    check: Callable[[Any, np.random.Generator], Verdict] | None = None
+    functions: Sequence[str] = ("backward",)
+    lesson: str = ""
+    requires: Sequence[str] = ()
+    timeout: float = 10.0
+    repeats: int = 3
+    bug: bool = False
+
+    def __post_init__(self):
+        if (self.cases is None) == (self.check is None):
+            raise ValueError(message(self.name, "a key gives either cases or check."))
+
+    @property
+    def file_name(self) -> str:
+        """The name of the exercise's file in the learner's folder, ``04_mul.py``."""
+        return f"{self.number:02d}_{self.name}.py"
+
+    @property
+    def stub(self) -> str:
+        """The text of the file that the learner starts from."""
+        return (STUBS / self.file_name).read_text(encoding="utf-8")
+
+    @property
+    def solution(self) -> str:
+        """The text of the solved file."""
+        return (SOLUTIONS / self.file_name).read_text(encoding="utf-8")
+
+    def __str__(self) -> str:
+        return f"{self.number:02d} {self.name}"
+
+
+# ------------------------------------------------------------------------------- the registry
+
+
+def names() -> dict[str, int]:
+    """Return the names of all exercises and their numbers, in order, importing no key."""
+    found = [FILE_NAME.fullmatch(path.name) for path in sorted(STUBS.glob("*.py"))]
+    return {
+        m[2]: int(m[1])
+        for m in found
+        if m and (SOLUTIONS / m[0]).exists() and (KEYS / f"{m[2]}.py").exists()
+    }
+
+
+def load(name: str) -> Exercise:
+    """Return the exercise of exactly this name."""
+    return importlib.import_module(f"{__package__}.keys.{name}").exercise
+
+
+def all_exercises() -> list[Exercise]:
+    """Return all exercises, in the order in which they teach."""
+    return [load(name) for name in names()]
+
+
+def find(name: str | int) -> Exercise:
+    """Return the exercise that is meant by a number, a name, a file name or a part of a name.
+
+    Raises
+    ------
+    ValueError
+        None is meant, or more than one; the text lists those that are near.
+    """
+    known = names()
+    wanted = Path(str(name)).name.strip().lower().removesuffix(".py").replace("-", "_")
+    if match := re.fullmatch(r"(\d+)(?:_.*)?", wanted):
+        meant = [each for each, number in known.items() if number == int(match[1])]
+    elif wanted in known:
+        meant = [wanted]
+    else:
+        meant = [each for each in known if wanted and wanted in each]
+    if len(meant) == 1:
+        return load(meant[0])
+    expect = f"a name or a number from 1 to {max(known.values())}"
+    if meant:
+        problem, actual = "more than one exercise is meant.", ", ".join(meant)
+    else:
+        problem, actual = "there is no such exercise.", repr(str(name))
+        expect += _near(wanted, known)
+    do = "python -m minigrad learn list"
+    raise ValueError(message("learn", problem, expect=expect, actual=actual, do=do))
+
+
+def _near(wanted: str, known: Iterable[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(wanted, list(known), n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+# ------------------------------------------------------------------------------- verdicts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: ``.ok``, ``.cause`` (short, or None) and the full text as ``str()``."""
+
+    ok: bool
+    cause: str | None = None
+    text: str = ""
+    todo: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def right(note: str = "") -> Verdict:
+    """Return the verdict that all is right."""
+    return Verdict(True, None, note)
+
+
+def wrong(cause: str | None, text: str) -> Verdict:
+    """Return the verdict that something is wrong, with its cause (None where it is unknown)."""
+    return Verdict(False, cause, text)
+
+
+def to_do(text: str) -> Verdict:
+    """Return the verdict that something is not written yet."""
+    return Verdict(False, None, text, todo=True)
+
+
+def as_verdict(found) -> Verdict:
+    """Return a verdict for a verdict, a report of `diagnose`, or None (nothing to object to)."""
+    if found is None:
+        return right()
+    return found if isinstance(found, Verdict) else Verdict(found.ok, found.cause, str(found))
+
+
+def first_fault(*verdicts) -> Verdict:
+    """Return the first verdict that is not right, or that all is right."""
+    return as_verdict(next((v for v in verdicts if v is not None and not v.ok), None))
+
+
+def compare(
+    what: str,
+    actual: Any,
+    expected: Any,
+    known: Mapping[str, Any] | None = None,
+    rtol: float = 1e-7,
+) -> Verdict | None:
+    """Compare a learner's number or array with the right one.
+
+    Parameters
+    ----------
+    what : str
+        What was computed, as the text shall say it.
+    actual, expected : array-like
+        The learner's and the right value.
+    known : dict, optional
+        Known wrong results, by the cause that each of them shows.
+    rtol : float
+        How far they may be apart, as a fraction of the largest right entry.
+
+    Returns
+    -------
+    Verdict or None
+        None if they are equal.
+    """
+    expected = np.asarray(expected, dtype=np.float64)
+    array, fault = _numbers(what, actual, expected.shape)
+    if fault is not None:
+        return fault
+    if _same(array, expected, rtol):
+        return None
+    cause = _known_cause(array, expected, known or {}, rtol)
+    because = [f"  cause: {cause}"] if cause else []
+    return wrong(cause, "\n".join([f"{what} is wrong.", *because, *_worst(array, expected)]))
+
+
+def _numbers(what: str, actual: Any, shape: tuple) -> tuple[np.ndarray | None, Verdict | None]:
+    """Return `actual` as an array of float64, or the verdict that it cannot be compared."""
+    wish = f"an array of shape {shape}" if shape else "a number"
+    if actual is None:
+        return None, wrong("nothing returned", f"{what} is None; {wish} was expected.")
+    try:
+        array = np.asarray(actual, dtype=np.float64)
+    except (TypeError, ValueError):
+        kind = type(actual).__name__
+        return None, wrong("wrong type", f"{what} is a {kind}; {wish} was expected.")
+    if array.shape != shape:
+        text = f"{what} has the shape {array.shape}; {shape} was expected."
+        return None, wrong("wrong shape", text)
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        text = f"{what} has entries that are not finite (nan or inf): {bad} of {array.size}."
+        return None, wrong("not finite", text)
+    return array, None
+
+
+def _same(actual: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
+    if actual.shape != expected.shape:
+        return False
+    scale = np.abs(expected).max(initial=0.0)
+    return bool((np.abs(actual - expected) <= rtol * scale).all())
+
+
+def _known_cause(array, expected, known: Mapping[str, Any], rtol: float) -> str | None:
+    """Return the name of the first known wrong result that the array is equal to."""
+    patterns = {
+        **known,
+        "the sign is the opposite": -expected,
+        "twice the right value": 2 * expected,
+        "half the right value": expected / 2,
+    }
+    if expected.ndim == 2 and expected.shape[0] == expected.shape[1]:
+        patterns["transposed"] = expected.T
+    for cause, pattern in patterns.items():
+        pattern = np.asarray(pattern, dtype=np.float64)
+        # A pattern that is right here shows nothing.
+        if not _same(pattern, expected, rtol) and _same(array, pattern, rtol):
+            return cause
+    return None
+
+
+def _worst(actual: np.ndarray, expected: np.ndarray, most: int = 5) -> list[str]:
+    """Return lines with the entries that are furthest from the truth."""
+    if not expected.shape:
+        return [f"  yours     {actual:.9g}", f"  expected  {expected:.9g}"]
+    order = np.argsort(-np.abs(actual - expected), axis=None, kind="stable")[:most]
+    rows = [("index", "yours", "expected")]
+    for place in order:
+        index = tuple(int(i) for i in np.unravel_index(place, expected.shape))
+        rows.append((str(list(index)), f"{actual[index]:.9g}", f"{expected[index]:.9g}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return ["  " + "  ".join(f"{cell:>{n}}" for cell, n in zip(row, widths)) for row in rows]
+
+
+# ------------------------------------------------------------------------------- one backward
+
+
+def diagnose_function(function: Callable, case: Case, seed: int = 0):
+    """Return the report of `minigrad.gradcheck.diagnose` about a learner's backward in one case."""
+
+    def forward(*inputs):
+        return case.forward(*inputs, **case.options)
+
+    def backward(gy, *inputs):
+        return _with_constants(function(gy, *inputs, **case.options), inputs)
+
+    backward.__name__ = case.function  # what the report calls it
+    return diagnose(
+        forward,
+        backward,
+        list(case.inputs),
+        names=case.names,
+        sizes=case.sizes,
+        terms=case.terms,
+        wrong=case.wrong,
+        seed=seed,
+    )
+
+
+def _with_constants(returned, inputs: Inputs):
+    """Return the gradients with a None for each label and mask, which a learner may leave out."""
+    has_gradient = [np.asarray(x).dtype.kind == "f" for x in inputs]
+    gradients = returned if isinstance(returned, tuple | list) else (returned,)
+    if all(has_gradient) or len(gradients) != sum(has_gradient):
+        return returned
+    given = iter(gradients)
+    return tuple(next(given) if floating else None for floating in has_gradient)
+
+
+def cases_of(exercise: Exercise, rng: np.random.Generator) -> Iterator[tuple[str, list[Case]]]:
+    """Yield each function that an exercise asks for, with its cases."""
+    cases = list(exercise.cases(rng))
+    for function in exercise.functions:
+        yield function, [case for case in cases if case.function == function]

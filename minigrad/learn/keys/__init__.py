@@ -1,0 +1,1 @@
+"""One module an exercise: its hints, its cases and the mistakes that are known."""
