@@ -614,10 +614,9 @@ def test_settings_are_shown(monkeypatch):
 
 def test_blas_is_asked_itself():
     """threadpoolctl's way: the library's own count is 1 after first use, unless told otherwise."""
-    from minigrad.kernels import threads
+    from minigrad.kernels import blas
 
-    loaded = environment._loaded_blas(threads)
-    if loaded is None:
+    if blas.find() is None:
         pytest.skip("NumPy's BLAS is none that we know")
     lines = dict(environment.thread_lines())
     assert lines["BLAS"].startswith("1, held to one") or "keep" in lines["BLAS"]

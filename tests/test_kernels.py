@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigrad import kernels
-from minigrad.kernels import conv, cpu, cuda, matmul, memory, norm, optimizers, pool, threads
+from minigrad.kernels import blas, conv, cpu, cuda, matmul, memory, norm, optimizers, pool, threads
 
 FORMS = [cpu, cuda]
 FLOATS = [np.float16, np.float32, np.float64]
@@ -767,11 +767,39 @@ def test_freed_memory_is_kept_up_to_a_bound_and_not_at_all_if_asked():
 
 
 def test_environment_sets_the_threads_and_leaves_blas_alone_if_asked():
-    code = "from minigrad.kernels import threads as t; print(t.get_num_threads(), t.limit_blas())"
+    code = (
+        "from minigrad.kernels import blas, threads\n"
+        "print(threads.get_num_threads(), blas.limit_blas())"
+    )
     assert in_a_new_process(code, MINIGRAD_NUM_THREADS="7", MINIGRAD_BLAS_THREADS="keep") == [
         "7",
         "False",
     ]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [0, 7, blas.FEW, 5003])
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.9), (-0.25, 1), (1, 0.5), (0, 2.0), (2.0, 0)])
+def test_axpby_equals_the_formula_in_every_layout(dtype, size, a, b):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 3, size)).astype(dtype)
+    strided = rng.standard_normal((size, 3, 2)).astype(dtype).T
+    for case, target in ((x, y), (x, y.T.copy().T), (strided[0], y), (x[:, ::-1], y)):
+        expected = dtype(a) * case + dtype(b) * target
+        actual = target.copy(order="K")
+        blas.axpby(a, case, b, actual)
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=8 * np.finfo(dtype).eps)
+    nan = np.full((3, size), np.nan, dtype)
+    blas.axpby(a, nan, b, nan_too := y.copy())
+    assert np.isnan(nan_too).all()  # also where a is 0: what BLAS leaves out
+
+
+def test_axpby_does_not_write_into_what_is_read_only():
+    x, y = np.ones(5000), np.ones(5000)
+    y.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        blas.axpby(2.0, x, 3.0, y)
+    assert (y == 1).all()
 
 
 def test_scratch_buffers_are_reused_per_thread_and_aligned():

@@ -902,7 +902,28 @@ def test_edges_of_one_box_share_their_bends():
     assert len(crossed) == steps - 1
 
 
-def test_the_work_of_a_long_recurrence_grows_with_its_length(monkeypatch):
+def test_what_is_needed_late_stands_late():
+    # h_t = f(a_t, h_{t-1}) with a_t = g(x_t, w, b): every a_t just above its h_t, x_t above it.
+    edges, h, count = [], 2, 3
+    steps = []
+    for _ in range(6):
+        x, a, new = count, count + 1, count + 2
+        edges += [Edge(x, a), Edge(0, a), Edge(1, a), Edge(a, new), Edge(h, new)]
+        steps.append((x, a, new))
+        h, count = new, count + 3
+    layers = assign_layers(count, edges)
+    for x, a, new in steps:
+        assert layers[x] + 2 == layers[a] + 1 == layers[new]
+    # But what reads three numbers that others need too stands close to these: n, from 1, 2, 3.
+    edges = [Edge(0, i) for i in (1, 2, 3)] + [Edge(i, 4) for i in (1, 2, 3)]
+    edges += [Edge(i, 5) for i in (1, 2, 3)] + [Edge(5, 6), Edge(6, 7), Edge(7, 8), Edge(4, 8)]
+    layers = assign_layers(9, edges)
+    assert layers[4] == layers[5] == layers[8] - 3
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """How many times a node was pulled to its place."""
     work = {"pulls": 0}
     pull = _coordinates._pull
 
@@ -911,6 +932,16 @@ def test_the_work_of_a_long_recurrence_grows_with_its_length(monkeypatch):
         return pull(*args)
 
     monkeypatch.setattr(_coordinates, "_pull", counted)
+    return work
+
+
+def test_the_work_on_a_large_graph_is_limited(work):
+    count = 2500
+    layered([(50.0, 20.0)] * count, [Edge(i, i + 1) for i in range(count - 1)])
+    assert work["pulls"] < 1.1 * _coordinates._WORK
+
+
+def test_the_work_of_a_long_recurrence_grows_with_its_length(work):
     counts = {}
     for steps in (25, 100):
         work["pulls"] = 0

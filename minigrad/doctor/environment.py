@@ -4,7 +4,7 @@ Every line is asked of the thing itself: the BLAS of its own library, the GPU of
 its own words where there is none), the data of the data sets. At the end a small network is
 trained for one step and its gradient checked. Nothing is changed, downloaded or sent.
 
-Before this: ``kernels/threads.py``, ``kernels/memory.py``, ``backend.py``. Next: nothing.
+Before this: ``kernels/blas.py``, ``kernels/memory.py``, ``backend.py``. Next: nothing.
 """
 
 from __future__ import annotations
@@ -97,15 +97,15 @@ def python_lines() -> Iterator[Line]:
 
 def numpy_lines() -> Iterator[Line]:
     """NumPy, the BLAS that it was built with, and the one that is loaded."""
-    from ..kernels import threads
+    from ..kernels import blas
 
     yield "version", np.__version__
     with contextlib.suppress(Exception):
-        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        yield "BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
-    loaded = _loaded_blas(threads)
+        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        yield "BLAS", f"{built.get('name', 'unknown')} {built.get('version', '')}".strip()
+    loaded = blas.find()
     if loaded is not None:
-        path, library = loaded
+        path, library, _ = loaded
         config = _ask_blas(library, "get_config", ctypes.c_char_p)
         if config:
             yield "loaded", f"{config.decode(errors='replace').strip()}"
@@ -116,12 +116,12 @@ def numpy_lines() -> Iterator[Line]:
 
 def thread_lines() -> Iterator[Line]:
     """Our threads and those of the BLAS."""
-    from ..kernels import cpu, threads  # importing cpu is their first use: it holds BLAS to one
+    from ..kernels import blas, cpu  # importing cpu is their first use: it holds BLAS to one
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "cores", f"{cores} for this process, {os.cpu_count()} in the machine"
     yield "minigrad", f"{cpu.get_num_threads()}  {_setting('MINIGRAD_NUM_THREADS')}"
-    loaded = _loaded_blas(threads)
+    loaded = blas.find()
     count = None if loaded is None else _ask_blas(loaded[1], "get_num_threads", ctypes.c_int)
     keep = _setting("MINIGRAD_BLAS_THREADS")
     if count is None:
@@ -249,16 +249,6 @@ def self_test_lines() -> Iterator[Line]:
 
 
 # ------------------------------------------------------------------------------- asking BLAS
-
-
-def _loaded_blas(threads):
-    """Return the path and the handle of the BLAS that `limit_blas` holds to one, or None."""
-    for path in threads._blas_libraries():
-        with contextlib.suppress(OSError):
-            library = ctypes.CDLL(path)
-            if any(hasattr(library, name) for name in threads._SETTERS):
-                return path, library
-    return None
 
 
 def _ask_blas(library, question: str, kind):

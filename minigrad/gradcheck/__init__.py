@@ -21,6 +21,7 @@ only that something is. Five things make them strict:
 | ``report.py`` | what `gradcheck` found, as text |
 | ``check.py`` | `gradcheck`, for functions of tensors |
 | ``jacobian.py`` | all derivatives of all outputs, each with its own doubt |
+| ``problem.py`` | the calls of a learner's two functions, and what makes them unusable |
 | ``evidence.py`` | yours and the right gradient, at several upstream gradients |
 | ``naming.py`` | names for numbers and arrays: is 0.25 one over N, is this 1 - y? |
 | ``shapes.py``, ``upstreams.py``, ``factors.py`` | tests that name a mistake, by what it does |

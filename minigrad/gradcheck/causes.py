@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from .._errors import message
-from .evidence import Cause, Evidence, copied
+from .evidence import Cause, Evidence
 from .factors import element_ratio, global_factor, sizes_of, unnamed_factor, wrong_formula
 from .naming import same_number, scaled
-from .places import wrong_places
+from .places import joined, wrong_places
+from .problem import copied
 from .shapes import only_shape, wrong_axis, wrong_shape
 from .structure import misplaced, missing_path, overwritten_index, wrong_structure
-from .substitutes import another_input, another_sign
+from .substitutes import another_input, another_sign, ignored_input
 from .upstreams import another_upstream, not_linear
 
 Detector = Callable[[Evidence], Iterator[Cause]]
@@ -228,6 +229,7 @@ VALUES: Detectors = (
     (wrong_structure, True),
     (another_input, True),
     (wrong_places, True),
+    (ignored_input, True),
     (another_sign, True),
     (mixed, True),
     (misplaced, True),
@@ -250,5 +252,5 @@ def first_cause(e: Evidence) -> Cause | None:
                 again = {cause.text for cause in detector(other)}
                 causes = [cause for cause in causes if cause.text in again]
         if causes:
-            return causes[0]
+            return joined(causes, e)
     return None

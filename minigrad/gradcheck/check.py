@@ -15,7 +15,8 @@ from .._errors import message
 from .._tensor import Tensor
 from .causes import first_cause
 from .differences import Settings, compare, random_upstream
-from .evidence import Objection, Point, Problem
+from .evidence import Point
+from .problem import Objection, Problem
 from .report import GradcheckError, InputReport, Report
 
 _MOST = 2000  # entries of an input whose mistake is looked for

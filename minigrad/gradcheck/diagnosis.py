@@ -16,8 +16,9 @@ import numpy as np
 from .._errors import message
 from .causes import first_cause
 from .differences import Settings, compare
-from .evidence import Cause, Evidence, Objection, Point, Problem, alike
+from .evidence import Cause, Evidence, Point
 from .jacobian import jacobian
+from .problem import Objection, Problem, alike
 from .report import InputReport
 from .verdict import Diagnosis, InputDiagnosis
 
@@ -141,7 +142,7 @@ def _examine(problem: Problem, report: Diagnosis, seed: int) -> None:
         report.notes += _notes(e)
     if not any([e.known.any() for e in shown]) and any([e.x.size for e in shown]):
         raise Objection("nothing can be checked: all entries are at kinks of forward")
-    report.notes += problem.notes + list(dict.fromkeys(problem.remarks))
+    report.notes += [*(problem.notes if report.ok else []), *dict.fromkeys(problem.remarks)]
 
 
 def _judge(e: Evidence, found: InputDiagnosis) -> None:

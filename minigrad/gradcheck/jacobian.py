@@ -4,7 +4,7 @@ Where `slope_along` gives one number, the exerciser's checker wants to know more
 Jacobian it has the right gradient for *every* upstream gradient, and can ask what a mistake would
 have produced (only the diagonal, only the last contribution, the transposed one).
 
-Before this: ``differences.py``. Next: ``evidence.py``.
+Before this: ``differences.py``. Next: ``problem.py``, then ``evidence.py``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def jacobian(
     """
     middle = function(x)
     places = np.arange(x.size) if entries is None else np.asarray(entries, dtype=int)
-    shape = (middle.size, places.size)
-    found = Jacobian(np.zeros(shape), np.zeros(shape), places, np.zeros(places.size, bool))
+    shape = (places.size, middle.size)  # the memory of one entry's derivatives in one piece
+    found = Jacobian(np.zeros(shape).T, np.zeros(shape).T, places, np.zeros(places.size, bool))
     typical = float(np.sqrt(np.mean(x * x))) if x.size else 0.0
     with np.errstate(all="ignore"):
         noise = _noise(function, x) + _ROUNDING * abs(middle)

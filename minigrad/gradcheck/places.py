@@ -27,6 +27,14 @@ def wrong_places(e: Evidence) -> Iterator[Cause]:
             yield Cause(f"wrong exactly where {text}{_what_is_there(e)}", proof)
 
 
+def joined(causes: list[Cause], e: Evidence) -> Cause:
+    """Return the first cause; for a single wrong entry, all places that fit it."""
+    if not causes[0].text.startswith("wrong exactly") or e.wrong.sum() > 1:
+        return causes[0]
+    texts = [causes[0].text] + [c.text.removeprefix("wrong exactly ") for c in causes[1:3]]
+    return Cause("; or ".join(texts), causes[0].proof)
+
+
 def _wrong_support(e: Evidence) -> Iterator[Cause]:
     """It is zero in the wrong places: a condition is turned round, or is another one."""
     yours = np.any([g != 0 for g in e.yours], axis=0)
@@ -81,14 +89,10 @@ def by_value(e: Evidence) -> Places:
             yield f"{name} < 0", q < 0
             yield f"{name} > 0", q > 0
             yield f"{name} == 0", q == 0
-            for text, where in (
-                (f"|{name}| > 1", abs(q) > 1),
-                (f"{name} > 1", q > 1),
-                (f"{name} < -1", q < -1),
-                (f"|{name}| < 1", abs(q) < 1),
-            ):
-                if where.sum() > 1:  # a single one is rather the largest, or an accident
-                    yield text, where
+            yield f"|{name}| > 1", abs(q) > 1
+            yield f"{name} > 1", q > 1
+            yield f"{name} < -1", q < -1
+            yield f"|{name}| < 1", abs(q) < 1
     if e.y.shape == e.x.shape and e.x.ndim:
         yield "y < 0", e.y < 0
     for axis in [None, *range(e.x.ndim)] if e.x.ndim > 1 else [None]:

@@ -125,7 +125,10 @@ def wrong_order(e: Evidence) -> Iterator[Cause]:
         still = tuple([_part(-k, n) for k, n in zip(by, e.x.shape)])
         axes = tuple([k for k, n in enumerate(by) if n])
         enough = axes and e.yours[0][moved].size > max(3, e.x.size / 3)
-        if enough and _overlaps([g[moved] for g in e.yours], [g[still] for g in e.expected]):
+        before = [g[still] for g in e.expected]
+        if not enough or _overlaps([g[moved] for g in e.expected], before):
+            continue  # then the right gradient looks the same when shifted
+        if _overlaps([g[moved] for g in e.yours], before):
             yield Cause(f"shifted by one along {_listed(axes)}")
     if e.x.shape != e.y.shape and e.x.size == e.y.size:
         flat = [gy.reshape(e.x.shape) for gy in e.upstreams]

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .evidence import Cause, Evidence, Objection
+from .evidence import Cause, Evidence
+from .problem import Objection
 
 _STEP = 4e-4
 
@@ -22,6 +23,22 @@ _STEP = 4e-4
 def another_input(e: Evidence) -> Iterator[Cause]:
     """Yours is right for another value of one of the inputs."""
     yield from _right_for(e, _substitutes(e, _changed))
+
+
+def ignored_input(e: Evidence) -> Iterator[Cause]:
+    """Yours is right for an input of ones or zeros, as if it were not there."""
+    for value in (1.0, 0.0):
+
+        def constant(name, q, value=value):
+            if q.dtype.kind == "f":
+                yield f"{name} were {value:g} everywhere (it is ignored)", np.full_like(q, value)
+
+        def others(name, q):
+            yield f"{name} were anything", np.full_like(q, 3.7)
+
+        fits = list(_right_for(e, _substitutes(e, constant)))
+        if fits and not any(_right_for(e, _substitutes(e, others))):
+            yield from fits  # where any constant fits, this one says nothing
 
 
 def another_sign(e: Evidence) -> Iterator[Cause]:
@@ -64,7 +81,7 @@ def _agrees(e: Evidence, inputs: list, direction: np.ndarray) -> bool:
 def _substitutes(e: Evidence, changes) -> Iterator[tuple[str, list]]:
     """Yield inputs of which one is changed, with what was done to it."""
     for i, (name, q) in enumerate(zip(e.problem.names, e.problem.inputs)):
-        if i == e.place and changes is _changed:
+        if i == e.place and changes is not _signs:
             continue  # where the derivative has few values, these would fit by chance
         if isinstance(q, np.ndarray) and q.size:
             for text, other in changes(name, q):
@@ -96,8 +113,6 @@ def _changed(name: str, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{name} were sorted", np.sort(q, axis=None).reshape(q.shape)
         yield f"{name} were reversed", q.ravel()[::-1].reshape(q.shape)
         return
-    yield f"{name} were 1 everywhere (it is ignored)", np.ones_like(q)
-    yield f"{name} were 0 everywhere (it is ignored)", np.zeros_like(q)
     for count in range(1, min(q.ndim, 3) + 1):
         for axes in itertools.combinations(range(q.ndim), count):
             if all([q.shape[k] > 1 for k in axes]):

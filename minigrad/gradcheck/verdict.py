@@ -159,10 +159,12 @@ class Diagnosis:
             return f"{self.what}: the gradients are right."
         if self.problem is not None:
             return f"{self.what}: {self.problem}."
-        wrong = next(found for found in self.inputs if not found.ok)
-        named = next((found for found in self.inputs if found.cause is not None), wrong)
-        cause = named.cause or "no known mistake gives these numbers"
-        return f"{self.what}: the gradient of {named.name} is wrong: {cause}."
+        named = next((x for x in self.inputs if x.cause is not None), None)
+        if named is None:
+            named = next(x for x in self.inputs if not x.ok)
+            text = f"the gradient of {named.name} is wrong; no known mistake gives these numbers"
+            return f"{self.what}: {text}."
+        return f"{self.what}: the gradient of {named.name}: {named.cause}."
 
     # -------------------------------------------------------------------------- in a notebook
 

@@ -9,6 +9,7 @@ that matters.
 
 from __future__ import annotations
 
+from .blas import limit_blas
 from .conv import conv2d, conv2d_input, conv2d_weight
 from .dropout import dropout_mask
 from .loss import (
@@ -30,7 +31,7 @@ from .pool import (
     sum_pool2d_adjoint,
 )
 from .scatter import index_add
-from .threads import get_num_threads, limit_blas, set_num_threads
+from .threads import get_num_threads, set_num_threads
 
 __all__ = [
     "adam_update",

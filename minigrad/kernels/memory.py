@@ -11,7 +11,7 @@ opts out.
 `scratch` hands out per-thread work buffers that are kept between calls. A kernel must never return
 or save one.
 
-Before this: ``threads.py``. Next: ``conv.py``.
+Before this: ``blas.py``. Next: ``conv.py``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from .blas import axpby
 from .memory import scratch
 
 PIECE = 1 << 18  # numbers: shorter ones cost more calls than they save in cache misses (measured)
@@ -57,21 +58,19 @@ def sgd_update(
                 buffers[i] = np.empty_like(p)
 
     def update(i, p, g, b):
-        t = scratch("temporary", p.shape, p.dtype)
         d = _direction(p, g, weight_decay, maximize)
         if momentum != 0:
             if fresh[i]:
                 b[...] = d
             else:
-                b *= momentum
-                b += d if dampening == 0 else np.multiply(d, 1 - dampening, out=t)
+                axpby(1 - dampening, d, momentum, b)
             if nesterov:
+                t = scratch("temporary", p.shape, p.dtype)
                 np.multiply(b, momentum, out=t)
                 d = np.add(t, d, out=t)
             else:
                 d = b
-        np.multiply(d, lr, out=t)
-        p -= t
+        axpby(-lr, d, 1, p)
 
     _each_piece(update, params, grads, buffers)
 
@@ -99,21 +98,16 @@ def adam_update(
         if decoupled and weight_decay != 0:
             p *= 1 - lr * weight_decay
         d = _direction(p, g, 0 if decoupled else weight_decay, maximize)
-        np.subtract(d, m, out=t)
-        t *= 1 - b1
-        m += t
+        axpby(1 - b1, d, b1, m)
         np.multiply(d, d, out=t)
-        t *= 1 - b2
-        v *= b2
-        v += t
+        axpby(1 - b2, t, b2, v)
         if largest is not None:
             v = np.maximum(largest, v, out=largest)
         np.sqrt(v, out=t)
         t /= math.sqrt(1 - b2 ** steps[i])
         t += eps
         np.divide(m, t, out=t)
-        t *= lr / (1 - b1 ** steps[i])
-        p -= t
+        axpby(-lr / (1 - b1 ** steps[i]), t, 1, p)
 
     _each_piece(
         update, params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs or [None] * len(params)
@@ -141,13 +135,9 @@ def rmsprop_update(
         t = scratch("temporary", p.shape, p.dtype)
         d = _direction(p, g, weight_decay, maximize)
         np.multiply(d, d, out=t)
-        t *= 1 - alpha
-        v *= alpha
-        v += t
+        axpby(1 - alpha, t, alpha, v)
         if centered:
-            np.subtract(d, mean, out=t)
-            t *= 1 - alpha
-            mean += t
+            axpby(1 - alpha, d, alpha, mean)
             np.multiply(mean, mean, out=t)
             np.subtract(v, t, out=t)
             np.sqrt(t, out=t)
@@ -156,12 +146,9 @@ def rmsprop_update(
         t += eps
         np.divide(d, t, out=t)
         if momentum > 0:
-            b *= momentum
-            b += t
-            np.multiply(b, lr, out=t)
-        else:
-            t *= lr
-        p -= t
+            axpby(1, t, momentum, b)
+            t = b
+        axpby(-lr, t, 1, p)
 
     none = [None] * len(params)
     _each_piece(update, params, grads, square_avgs, grad_avgs or none, buffers or none)

@@ -1,26 +1,20 @@
-"""A small pool of threads, and BLAS held to one: how a kernel uses every core and still gives the
-same bits.
+"""A small pool of threads: how a kernel uses every core and still gives the same bits.
 
 NumPy lets go of the interpreter lock inside copies, ufuncs and matrix products, so plain Python
 threads run them side by side. A kernel cuts its work into *fixed* blocks, chosen from the shapes
 alone, and hands them to `run`; whichever thread takes a block, the block's arithmetic is the same,
 and partial sums are added in block order. So results do not depend on the number of threads.
 
-OpenBLAS with one and with two threads differs in the last bits, and its thread count belongs to the
-whole process. It is therefore set to one, once, when the kernels are first used.
-MINIGRAD_BLAS_THREADS=keep in the environment leaves it alone. MINIGRAD_NUM_THREADS sets the size of
-our own pool.
+MINIGRAD_NUM_THREADS in the environment sets the size of the pool.
 
-Before this: ``plain.py``. Next: ``memory.py``.
+Before this: ``plain.py``. Next: ``blas.py``, which is held to one thread.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections import deque
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
@@ -153,45 +147,3 @@ def _forget_workers():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_workers)
-
-
-# ------------------------------------------------------------------------------ BLAS
-
-_SETTERS = (
-    "scipy_openblas_set_num_threads64_",
-    "scipy_openblas_set_num_threads",
-    "openblas_set_num_threads64_",
-    "openblas_set_num_threads",
-    "MKL_Set_Num_Threads",
-)
-
-
-def _blas_libraries():
-    """Paths of the BLAS that NumPy brought along and, on Linux, of any the process has loaded."""
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
-        if folder.is_dir():
-            yield from sorted(str(path) for path in folder.iterdir() if "openblas" in path.name)
-    maps = Path("/proc/self/maps")
-    if maps.exists():
-        names = {line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line}
-        yield from sorted(n for n in names if "openblas" in n or "mkl_rt" in n or "libblas" in n)
-
-
-def limit_blas() -> bool:
-    """Set NumPy's BLAS to one thread; True if a known BLAS was found and the environment does not
-    forbid it.
-    """
-    if os.environ.get("MINIGRAD_BLAS_THREADS", "") == "keep":
-        return False
-    for path in _blas_libraries():
-        try:
-            library = ctypes.CDLL(path)
-        except OSError:
-            continue
-        for name in _SETTERS:
-            setter = getattr(library, name, None)
-            if setter is not None:
-                setter(ctypes.c_int(1))
-                return True
-    return False

@@ -42,7 +42,8 @@ def coordinates(places: Places) -> list[float]:
 def _straighten(places: Places, x: list[float]) -> None:
     """Move every chain of main edges to one line, the longest first.
 
-    A chain goes where the chains placed before it leave room. All else then makes way.
+    A chain goes where the chains placed before it leave room. All else then makes way, from the
+    last layer up, as close as it can to what it feeds.
     """
     chains, offset = _chains(places)
     at = {node: i for layer in places.layers for i, node in enumerate(layer)}
@@ -57,10 +58,10 @@ def _straighten(places: Places, x: list[float]) -> None:
             for node in chain:
                 x[node] = min(max(line, low), high) + offset[node]
             settled.update(chain)
-    for layer in places.layers:
+    for layer in reversed(places.layers):
         wanted, weights = [], []
         for node in layer:
-            ties = [] if node in settled else places.up[node] + places.down[node]
+            ties = [] if node in settled else places.down[node] or places.up[node]
             want, weight = _pull(x, x[node], ties, 1e9)
             wanted.append(want)
             weights.append(1e9 if node in settled else weight)
@@ -85,9 +86,10 @@ def _room(
 
 
 def _chains(places: Places) -> tuple[list[list[int]], dict[int, float]]:
-    """Return paths of main edges, one edge up and one down at most for every node.
+    """Return paths of main edges between boxes, and those of bends, that could be straight.
 
-    Also where a straight line passes each node, from the first one of its chain.
+    Of every node one edge up and one down at most is in a path. Also where a straight line passes
+    each node, from the first one of its chain.
     """
     chains, offset = [], {}
     for layer in places.layers:
@@ -95,16 +97,22 @@ def _chains(places: Places) -> tuple[list[list[int]], dict[int, float]]:
             if node in offset:
                 continue
             chain, offset[node] = [node], 0.0
+            is_bend = node >= places.boxes
             while True:
-                free = [tie for tie in places.down[chain[-1]] if tie[0] not in offset]
-                free = [tie for tie in free if tie[2] > SIDE]
+                free = [
+                    tie
+                    for tie in places.down[chain[-1]]
+                    if tie[0] not in offset
+                    and tie[2] > SIDE
+                    and (tie[0] >= places.boxes) == is_bend
+                ]
                 if not free:
                     break
                 below, shift, _ = max(free, key=lambda tie: tie[2])
                 # The tie says where the upper one stands for a lower one at 0.
                 offset[below] = offset[chain[-1]] - shift
                 chain.append(below)
-            if len(chain) > 1 or node >= places.boxes:
+            if len(chain) > 1:
                 chains.append(chain)
     return chains, offset
 

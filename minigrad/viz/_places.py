@@ -52,6 +52,15 @@ class Places:
         Of every box, along the layer.
     edges : sequence of Edge
     layer_of : sequence of int
+
+    Attributes
+    ----------
+    layers : list of list of int
+        The nodes of each layer in their order, which the next step improves.
+    bends : list of list of int
+        For every edge, the bends it passes.
+    starts : list of float
+        For every edge, where it leaves its source.
     """
 
     def __init__(self, breadth: Sequence[float], edges: Sequence[Edge], layer_of: Sequence[int]):
@@ -60,7 +69,7 @@ class Places:
         self.layer_of = list(layer_of)
         self.up: list[list] = [[] for _ in breadth]
         self.down: list[list] = [[] for _ in breadth]
-        self.bends: list[list[int]] = []  # of every edge
+        self.bends: list[list[int]] = []
         trunks: dict[tuple[int, float], list[int]] = {}
         last_pieces: dict[tuple[int, int], list[Edge]] = {}
         for edge in edges:
@@ -97,12 +106,12 @@ class Places:
             mains[edge.target] += edge.main
         starts = {}
         for (end, target), pieces in last_pieces.items():
+            is_bend, is_main = end >= self.boxes, pieces[0].main
+            weight = LAST if is_bend else ALONE if mains[target] == len(pieces) else SHARED
             middle = sum([edge.port for edge in pieces]) / len(pieces)
-            start = 0.0 if end >= self.boxes else pieces[0].start
-            weight = LAST if end >= self.boxes else SHARED
-            weight = ALONE if end < self.boxes and mains[target] == len(pieces) else weight
-            self._tie(end, target, middle - start, weight if pieces[0].main else SIDE)
-            if len(pieces) > 1 and end < self.boxes:
+            start = 0.0 if is_bend else pieces[0].start
+            self._tie(end, target, middle - start, weight if is_main else SIDE)
+            if len(pieces) > 1 and not is_bend:
                 room = max(0.0, self.breadth[end] / 2 - 8.0)
                 for edge in pieces:
                     starts[edge] = start + min(max(edge.port - middle, -room), room)

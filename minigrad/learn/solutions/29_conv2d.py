@@ -13,8 +13,8 @@ flipped. Shapes: x (N, C, H, W), w (O, C, K, K), b (O,), y (N, O, I, J).
 You get gy, of the shape of y, and return gx, gw and gb. Plain loops are fine.
 
 1. b[o] is added at how many places of y? So what is gb[o]?
-2. Which entry of xp does w[o, c, k, l] meet in the window (i, j)? Write its
-   gradient as a sum over everything that it does not depend on: n, i and j.
+2. Which entry of xp does w[o, c, k, l] meet in the window (i, j) of sample n? So
+   its gradient is a sum over n, i and j. Of what?
 3. An entry of xp lies in several windows, and in each it meets another entry of
    w. So take the windows in turn, and ask what gy[:, :, i, j] gives to the K x K
    places under the window. What is to be done where windows overlap?
