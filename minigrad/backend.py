@@ -374,12 +374,35 @@ def asarray_on(array, where) -> np.ndarray:
     where = where if isinstance(where, device) else device(where)
     if where.type == "cpu":
         return to_numpy(array)
+    with _current(where) as xp:
+        return xp.asarray(array)
+
+
+def filled_on(shape: tuple, value, dtype, where) -> np.ndarray:
+    """Return an array of one value, made where it is to be: nothing is moved.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not exist or cannot be used.
+    """
+    where = where if isinstance(where, device) else device(where)
+    if where.type == "cpu":
+        return np.full(shape, value, dtype)
+    with _current(where) as xp:
+        return xp.full(shape, value, dtype)
+
+
+@contextlib.contextmanager
+def _current(where: device):
+    """Make a GPU the one that CuPy works on, in the block; gives CuPy."""
     xp = cuda_module()
     if where.index is None:
-        return xp.asarray(array)
+        yield xp
+        return
     _check_exists(where, xp)
     with xp.cuda.Device(where.index):
-        return xp.asarray(array)
+        yield xp
 
 
 def _check_exists(where: device, xp) -> None:

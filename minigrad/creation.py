@@ -159,8 +159,9 @@ def full(size, fill_value, dtype=None, device=None, requires_grad=False) -> Tens
     fill_value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     if dtype is None:
         dtype = tensor(fill_value).dtype
-    array = np.full(_shape(size), fill_value, dtype=dtype)
-    return _finish(array, device, requires_grad)
+    device = backend.default_device() if device is None else device
+    array = backend.filled_on(_shape(size), fill_value, dtype, device)
+    return Tensor(array, requires_grad=requires_grad)
 
 
 def zeros_like(x: Tensor, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -1180,7 +1180,7 @@ op(
         g = gy * gamma
         gx = (g - g.mean(axis=-1, keepdims=True) - xhat * (g * xhat).mean(axis=-1, keepdims=True)) / std
         return gx, (gy * xhat).sum(axis=0), gy.sum(axis=0)
-    """,
+    """,  # noqa: E501
     lambda rng: [rng.standard_normal((4, 5)), rng.uniform(0.5, 2, 5), rng.standard_normal(5)],
     "x gamma beta",
     sizes=dict(N=4, D=5),
@@ -1221,7 +1221,7 @@ op(
                 gw += np.einsum('nf,nckl->fckl', gy[:, :, i, j], window)
                 gx[:, :, i:i + w.shape[2], j:j + w.shape[3]] += np.einsum('nf,fckl->nckl', gy[:, :, i, j], w)
         return gx, gw, gy.sum(axis=(0, 2, 3))
-    """,
+    """,  # noqa: E501
     normal((2, 2, 5, 4), (3, 2, 3, 2), (3,)),
     "x w b",
     sizes=dict(N=2, C=2, F=3),

@@ -896,7 +896,8 @@ NOT_ON_A_TENSOR = (
     "arange as_tensor default_generator empty explain eye from_numpy full get_default_dtype "
     "get_float32_matmul_precision set_float32_matmul_precision "
     "get_float32_matmul_precision set_float32_matmul_precision get_num_threads get_rng_state "
-    "initial_seed is_grad_enabled linspace load manual_seed ones "
+    "get_default_device set_default_device initial_seed is_grad_enabled linspace load "
+    "manual_seed ones "
     "rand randint randn randperm save seed set_default_dtype set_num_threads set_rng_state zeros "
     "__array_ufunc__ array creator grad_fn edges hooks requires_grad shape dtype device"
 )

@@ -62,3 +62,23 @@ def test_most_are_named(counts):
         pytest.skip("needs the tests above")
     print(f"{sum(plain)} of {len(plain)} mistakes have a name")
     assert sum(plain) >= 0.9 * len(plain)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_nonsense_gets_no_name(name):
+    """Every entry wrong in its own way: whatever is said of that would be a guess."""
+    right = OPS[name].compiled()
+
+    def backward(gy, *inputs):
+        answer = right(gy, *inputs)
+        spoiled = []
+        for k, g in enumerate(answer if isinstance(answer, tuple) else (answer,)):
+            factors = np.random.default_rng(k).uniform(0.3, 3, np.shape(g))
+            spoiled.append(None if g is None else g * factors)
+        return tuple(spoiled)
+
+    op = OPS[name]
+    report = diagnose(op.forward, backward, op.inputs(np.random.default_rng(0)), names=op.names)
+    for found in report.inputs:
+        if not found.constant and np.prod(found.shape) > 1:
+            assert not found.ok and found.cause is None, str(report)

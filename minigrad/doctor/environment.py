@@ -170,6 +170,10 @@ def gpu_lines() -> Iterator[Line]:
         size = properties["totalGlobalMem"] / 2**30
         capability = f"{properties['major']}.{properties['minor']}"
         yield f"cuda:{i}", f"{name}, {size:.0f} GiB, compute capability {capability}"
+    with contextlib.suppress(backend.DeviceError):
+        from ..kernels import cuda
+
+        yield from cuda.status().items()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         yield "visible", f"CUDA_VISIBLE_DEVICES={visible}"

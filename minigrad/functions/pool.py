@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import autograd, backend
 from .._errors import message
 from ..ops.pool import MaxPool2d, SumPool2d
@@ -89,29 +91,29 @@ def avg_pool2d(
         if divisor_override == 0:
             raise ValueError(message("avg_pool2d", "divisor_override is 0."))
         return sums / divisor_override
-    xp = backend.array_module(x.array)
-    per_axis = [
-        _entries(n, k, s, p, out, count_include_pad)
-        for n, k, s, p, out in zip(
+    sizes = list(
+        zip(
             x.shape[2:],
             window["kernel_size"],
             window["stride"],
             window["padding"],
             window["output_size"],
         )
-    ]
-    if len(set(per_axis[0])) == len(set(per_axis[1])) == 1:
-        return sums / (per_axis[0][0] * per_axis[1][0])
-    rows, columns = [xp.asarray(counts, dtype=x.dtype) for counts in per_axis]
+    )
+    rows, columns = [_entries(np, *axis, count_include_pad) for axis in sizes]
+    if len(set(rows)) == len(set(columns)) == 1:
+        return sums / int(rows[0] * columns[0])
+    xp = backend.array_module(x.array)  # counted where x lies: a captured step moves no data
+    rows, columns = [_entries(xp, *axis, count_include_pad).astype(x.dtype) for axis in sizes]
     return sums / autograd.Tensor(rows[:, None] * columns)
 
 
-def _entries(n, kernel, stride, padding, output, include_padding):
+def _entries(xp, n, kernel, stride, padding, output, include_padding):
     """Return how many entries each window has along one axis of size n."""
-    starts = [i * stride - padding for i in range(output)]
+    starts = xp.arange(output) * stride - padding
     if include_padding:
-        return tuple([min(start + kernel, n + padding) - start for start in starts])
-    return tuple([min(start + kernel, n) - max(start, 0) for start in starts])
+        return xp.minimum(starts + kernel, n + padding) - starts
+    return xp.minimum(starts + kernel, n) - xp.maximum(starts, 0)
 
 
 def adaptive_avg_pool2d(x, output_size):

@@ -17,10 +17,11 @@ from .naming import scaled
 
 def wrong_places(e: Evidence) -> Iterator[Cause]:
     """The wrong entries are exactly those with one property."""
-    right = e.known & ~e.wrong
     yield from _wrong_support(e)
-    if not right.any() or not e.wrong.any():
-        return
+    counts = np.any([abs(g) > 1e-9 * e.scale for g in e.expected], axis=0)
+    right = e.known & ~e.wrong
+    if e.known.sum() < 4 or not (right & counts).any():
+        return  # so few entries fit any place; and to be right where 0 is right says nothing
     for text, where in properties(e):
         if where.shape == e.x.shape and np.array_equal(where & e.known, e.wrong):
             proof = f"these {int(e.wrong.sum())} entries; the other {int(right.sum())} are right"
@@ -73,7 +74,8 @@ def properties(e: Evidence) -> Places:
     yield from by_value(e)
     yield from by_index(e)
     yield from by_comparison(e)
-    yield from by_position(e.x.shape)
+    if e.x.size > 5:
+        yield from by_position(e.x.shape)
     yield from by_gradient(e)
 
 

@@ -44,7 +44,7 @@ exercise = Exercise(
     number=6,
     title="powers",
     hints=[
-        "x^2 = x * x. By the product rule of the exercise before, its derivative is x + x. And "
+        "x^2 = x * x. By the product rule of exercise 4, its derivative is x + x. And "
         "x^3 = x * x * x has three factors that may move.",
         "The power comes down as a factor, and one factor of x fewer is left: x^3 becomes 3 x^2.",
         "The rule k * x^(k - 1) holds for every real k, also 0.5 and -2.",

@@ -14,8 +14,8 @@ when one entry of b does? By the chain rule,
     dL/da[i, j] = dL/dy[i, j] * dy[i, j]/da[i, j]
 
 So write down dy/da and dy/db for a single entry first. What do you hold fixed
-while a moves? Then say it for whole arrays. Where have you seen this rule in
-calculus, under the name "product rule"?
+while a moves? Then say it for whole arrays. In calculus both stand in one
+formula, the product rule. Which half of it belongs to a?
 
 Check it:  python -m minigrad learn check mul
 """

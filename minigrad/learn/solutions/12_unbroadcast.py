@@ -13,8 +13,8 @@ the sum over all of them:
 
     ga[j] = sum over i of gy[i, j] * dy[i, j]/da[j]          (a of the shape (D,))
 
-Write the function that every engine needs: given an array g, of the shape that
-came out of the broadcast, sum it down to `shape`. Then use it for both inputs.
+Write the function that every backprop library needs: given an array g, of the
+shape that came out of the broadcast, sum it down to `shape`. Then use it.
 
 1. Which axes of g are to be summed for the shapes (D,), (N, 1), (1, 1), ()?
 2. Which of them stay, with the length 1, and which disappear?

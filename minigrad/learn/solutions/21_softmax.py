@@ -10,9 +10,9 @@ within a row there is a whole matrix of derivatives, dp_i/dz_j, the Jacobian.
 1. For one row: differentiate p_i with respect to z_i, and to another z_j. Write
    both with p alone. (Take the logarithm first, ln p_i = z_i - ln(sum), if the
    rule for quotients gets long.)
-2. gz_j = sum over i of gp_i * dp_i/dz_j. Put in both cases. You should be able to
-   write it without building the matrix: a product, a sum over the row, a
-   difference.
+2. gz_j = sum over i of gp_i * dp_i/dz_j. Put in what you found for i = j and for
+   the others. You should be able to write it without building the matrix: a
+   product, a sum over the row, a difference.
 3. What is gz if gp is the same number for all i? Why must it be?
 
 You are handed the output p, too.

@@ -14,7 +14,7 @@ whole numbers and have no gradient.
    22). The upstream of ln p is -1 at t, and 0 elsewhere.
 2. So what is gz_j for j = t, and for every other j? Say it in one formula with a
    row that has a 1 at t, and 0 elsewhere ("one-hot").
-3. What do the entries of a row of gz sum to? When is a row 0?
+3. What do the entries of a row of gz sum to? When is a row nearly 0?
 
 Check it:  python -m minigrad learn check softmax_cross_entropy
 """

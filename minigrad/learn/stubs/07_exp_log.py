@@ -6,7 +6,7 @@ Element by element, on arrays of the shape (N, D):
 
 e^x is the function that is its own derivative. Nothing has to be computed
 twice: what the forward computed can be used again, so `backward_exp` is handed
-its output y besides x.
+the forward's output y besides x.
 
 The logarithm undoes the exponential: ln(e^x) = x. Differentiate both sides by
 the chain rule to find the derivative of ln at the point e^x, or read it off a

@@ -10,11 +10,10 @@ becomes 0. Given the upstream gradient gy, of the shape of y, return gx.
 3. At x = 0 there is a corner: from the left the slope is 0, from the right 1,
    and no number is *the* derivative. By convention (PyTorch's too) we take 0.
 
-The checker knows about corners: it does not hold them against you, it only
-counts them.
+The checker knows about corners: what you return at one is not held against you.
 
-Careful with the mask: it is the *input's* sign that decides, not the upstream
-gradient's.
+Careful with the mask, the array that says where gy passes: it is the *input's*
+sign that decides, not the upstream gradient's.
 
 Check it:  python -m minigrad learn check relu
 """

@@ -11,9 +11,10 @@ You get gy, of the shape of y, and return gx, of the shape (N, D).
 
 1. If x[2, 1] grows by e, which entry of y grows, and by how much?
 2. So which entry of gy does gx[2, 1] equal? And gx[0, 1], gx[1, 1]?
-3. gy has one axis less than x (without keepdims). NumPy lines up shapes from the
-   *last* axis: a (N,) array against (N, D) would be lined up with D, or, where
-   N = D, wrongly and without an error. Where has an axis of length 1 to go in?
+3. Without keepdims gy has one axis less than x. NumPy lines up shapes from the
+   *last* axis, so the N of a gy of shape (N,) is lined up with the D of (N, D).
+   That is an error, or, where N = D, no error and a wrong result. Where does gy
+   need an axis of length 1?
 
 Check it:  python -m minigrad learn check sum_axis
 """

@@ -1,7 +1,8 @@
 """Exercise 20: binary cross-entropy, from probabilities and from logits.
 
 N answers of yes or no: targets t[n], 1 or 0. A network says with which
-probability p[n] it is yes, and the loss is the mean surprise:
+probability p[n] it is yes. The loss is the mean of -ln of the probability that
+it gave to the answer which was right:
 
     L = -(1/N) * sum over n of  t[n] ln(p[n]) + (1 - t[n]) ln(1 - p[n])
 
