@@ -120,7 +120,7 @@ def gemm_strided_batched(
             product = sums(alpha) * np.matmul(a, b)
             c[...] = product + sums(beta) * c if beta else product
 
-    fakegraph.device_call(run)
+    fakegraph.device_call(run, "gemm", dtype.__name__)
     return OK
 
 

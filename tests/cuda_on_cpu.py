@@ -310,7 +310,7 @@ class RawKernel:
                     raise RuntimeError(f"{self.name}: not all threads arrive at __syncthreads()")
 
         self.launches += 1
-        fakegraph.device_call(run)
+        fakegraph.device_call(run, self.name, self.code)
 
     def _value(self, i: int, value) -> np.ndarray:
         """Return the bytes to pass for an argument, after a look at its type."""

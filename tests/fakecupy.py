@@ -72,6 +72,7 @@ def _sync(why: str) -> None:
 def _synchronize(why: str) -> None:
     """Wait for all that was launched, which a stream that captures does not allow."""
     fakegraph.refuse_waiting(why)
+    fakegraph.waited()
     _sync(why)
 
 
@@ -151,7 +152,8 @@ def _launch(function, *args, _writes=(), **kwargs):
 
     for array in _writes:
         fakegraph.before_write(array._a)
-    result = fakegraph.launched(compute, compute(), [x._a for x in operands], bool(_writes))
+    name = getattr(function, "__name__", "")
+    result = fakegraph.launched(compute, compute(), [x._a for x in operands], bool(_writes), name)
     return _close(result, operands)
 
 
@@ -225,6 +227,11 @@ AT_DTYPES = {
 }
 
 
+def _kind(operand) -> str:
+    """The dtype of an operand, as CuPy compiles for it."""
+    return operand.dtype.str if hasattr(operand, "dtype") else type(operand).__name__
+
+
 class ufunc:
     """An elementwise function: keywords ``out``, ``dtype`` and ``casting``, and no others."""
 
@@ -259,7 +266,9 @@ class ufunc:
 
         for x in outs:
             fakegraph.before_write(x._a)
-        result = fakegraph.launched(compute, compute(), [x._a for x in outs], bool(outs))
+        result = fakegraph.launched(
+            compute, compute(), [x._a for x in outs], bool(outs), (self.name, *map(_kind, operands))
+        )
         return _close(result, outs)
 
     def at(self, a, indices, b=None) -> None:
@@ -276,6 +285,7 @@ class ufunc:
         fakegraph.launch(
             lambda: _in_range(lambda: self._numpy.at(a._a, index, np.asarray(b).astype(a.dtype))),
             writes=[a._a],
+            kernel=f"{self.name}.at",
         )
 
     def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
@@ -405,6 +415,7 @@ class ndarray:
     def get(self, stream=None, order="C", out=None, blocking=True):
         """Return a copy in the host's memory."""
         _sync("reading an array on the host")
+        fakegraph.waited()
         counts["d2h"] += 1
         if out is None:
             return np.array(self._a, order=order)
@@ -458,7 +469,10 @@ class ndarray:
         if not isinstance(arr, np.ndarray) or (arr.shape, arr.dtype) != (self.shape, self.dtype):
             raise TypeError("set: only a numpy.ndarray of the same shape and dtype")
         _check_writable(self)
+        if not (self._a.flags.c_contiguous or self._a.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
         fakegraph.refuse(fakegraph.H2D, "ndarray.set")
+        fakegraph.use("set")
         counts["h2d"] += 1
         self._a[...] = arr
 
@@ -468,12 +482,13 @@ class ndarray:
             raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         _check_writable(self)
         value = _open(value)
-        fakegraph.launch(lambda: self._a.fill(value), writes=[self._a])
+        fakegraph.launch(lambda: self._a.fill(value), writes=[self._a], kernel="fill")
 
     def __getitem__(self, slices):
         index, advanced = _index(slices)
         if not advanced:
             return _close(self._a[index], [self])
+        fakegraph.use("take", self._a.dtype.str)
         result = np.array(_in_range(lambda: self._a[index]))
         fakegraph.record(lambda: result.__setitem__(..., _in_range(lambda: self._a[index])))
         return _wrap(result)
@@ -493,7 +508,7 @@ class ndarray:
             with np.errstate(all="ignore"):
                 _in_range(lambda: self._a.__setitem__(index, value))
 
-        fakegraph.launch(write, writes=[self._a])
+        fakegraph.launch(write, writes=[self._a], kernel=("a[i] = b", advanced))
 
     # Copies and views whose arguments are not NumPy's.
 

@@ -9,9 +9,13 @@ rate that was baked in, or a parameter that was bound to another array, shows as
 
 What CuPy or CUDA refuses while a stream captures is refused here with the same kinds of errors:
 reading a value on the host, copying an array from it, cuBLAS, cuSOLVER and cuRAND as CuPy calls
-them, waiting for a stream, the legacy default stream. Three mistakes that go unnoticed there,
-until the numbers are wrong, raise `Unsafe`: memory from the shared pool (it would be handed out
-again), a pool that is dropped while its graph lives, the garbage collector on during a capture.
+them, waiting for a stream, the legacy default stream. Mistakes that go unnoticed there, until the
+numbers are wrong, raise `Unsafe`: memory from the shared pool (it would be handed out again), a
+pool that is dropped while its graph lives, the garbage collector on during a capture, and leaving
+a stream for one that does not wait for it (non-blocking) before its work is done.
+
+`Graph.late` names the kernels that were used for the first time in its capture: on a GPU they are
+compiled and loaded then, which a capture may refuse.
 
 Read before: ``fakecupy.py``, whose operations call `launched`. Read after: ``test_capture.py``.
 """
@@ -35,6 +39,8 @@ class Unsafe(Exception):
 class CUDARuntimeError(RuntimeError):
     """What CUDA says; also of the graph whose capture an error ended."""
 
+    __module__ = "cupy_backends.cuda.api.runtime"
+
 
 class Recording:
     """What one capture has seen so far."""
@@ -45,6 +51,7 @@ class Recording:
         self.made = {}  # memory that was allocated meanwhile
         self.undo = []
         self.pools = []
+        self.late = []  # kernels that were not used before
         self.broken = None
 
     def finish(self) -> None:
@@ -58,6 +65,8 @@ class Recording:
 
 
 recording: Recording | None = None
+used: set[tuple] = set()  # kernels: their names and the dtypes that they were compiled for
+_pending = [False]  # whether the current stream has work that nobody has waited for
 
 
 def capturing() -> bool:
@@ -91,32 +100,47 @@ def record(call) -> None:
         recording.calls.append(call)
 
 
-def device_call(function) -> None:
+def use(*kernel) -> None:
+    """Note a launch of a kernel, by its name and what it was compiled for."""
+    if recording is None:
+        _pending[0] = True
+    elif kernel not in used:
+        recording.late.append(kernel)
+    used.add(kernel)
+
+
+def device_call(function, *kernel) -> None:
     """Run a kernel (or a library's function) that is known by its addresses only, or write it down.
 
     Which memory it writes cannot be seen, so a capture leaves it undone, as a GPU would.
     """
+    use(*kernel)
     if recording is None:
         function()
     else:
         recording.calls.append(function)
 
 
-def launch(call, writes=()):
+def launch(call, writes=(), kernel="write"):
     """Run a launch that only writes into NumPy arrays that exist, and write it down."""
+    use(kernel, *[array.dtype.str for array in writes])
     for array in writes:
         before_write(array)
     call()
     record(call)
 
 
-def launched(compute, result, operands, writes: bool):
+def launched(compute, result, operands, writes: bool, kernel="copy"):
     """Write down a launch that has computed `result`, and return the result as arrays.
 
     `operands` are the NumPy arrays that went in: a result that shares their memory is a view, and
     takes no launch. `writes` says that the launch has changed some of them.
     """
+    name = kernel, *[x.dtype.str for x in operands]
     if recording is None:
+        outputs = _leaves(result)
+        if writes or not any(np.may_share_memory(y, x) for y in outputs for x in operands):
+            use(*name)
         return result
     result = _as_arrays(result)
     outputs = _leaves(result)
@@ -128,6 +152,7 @@ def launched(compute, result, operands, writes: bool):
                 old[...] = new
 
     if writes or any(fresh):
+        use(*name)
         recording.calls.append(again)
     return result
 
@@ -260,7 +285,7 @@ class Graph:
     """Launches that can be repeated."""
 
     def __init__(self, recorded: Recording):
-        self._calls, self._pools = recorded.calls, recorded.pools
+        self._calls, self._pools, self.late = recorded.calls, recorded.pools, recorded.late
         self._memory = list(recorded.made.values())
 
     def launch(self, stream=None):
@@ -269,6 +294,7 @@ class Graph:
             raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a graph inside a capture")
         if any(pool() is None for pool in self._pools):
             raise Unsafe("the pool of the graph's memory is gone, and its memory with it")
+        _pending[0] = True
         for call in self._calls:
             call()
 
@@ -292,19 +318,30 @@ class Stream:
 
     def use(self):
         """Make it the current stream."""
+        now = Stream._current
+        if now is not self and _pending[0] and (self.is_non_blocking or now.is_non_blocking):
+            raise Unsafe(
+                "the stream is left for one that does not wait for it, before its work is done: "
+                "synchronize first"
+            )
         Stream._current = self
         return self
 
     def __enter__(self):
-        self._before.append(Stream._current)
-        return self.use()
+        before = Stream._current
+        self.use()
+        self._before.append(before)
+        return self
 
-    def __exit__(self, *exception):
-        Stream._current = self._before.pop()
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            _pending[0] = False  # let that error be seen
+        self._before.pop().use()
 
     def synchronize(self):
         """Wait for all that was launched on this stream."""
         refuse_waiting("Stream.synchronize")
+        waited()
         waiting("Stream.synchronize")
 
     @property
@@ -348,6 +385,7 @@ class Stream:
 
     def wait_event(self, event):
         """Let what follows wait for the event."""
+        waited()
 
 
 Stream.null = Stream._current = Stream(null=True)
@@ -369,6 +407,7 @@ class Event:
     def synchronize(self):
         """Wait for it."""
         refuse_waiting("Event.synchronize")
+        waited()
         waiting("Event.synchronize")
 
     @property
@@ -381,6 +420,11 @@ class Event:
 def get_elapsed_time(start: Event, end: Event) -> float:
     """Return the milliseconds between two events."""
     return (end._time - start._time) * 1e3
+
+
+def waited() -> None:
+    """Note that the work of the current stream is done."""
+    _pending[0] = False
 
 
 def waiting(why: str) -> None:

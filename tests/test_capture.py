@@ -71,7 +71,7 @@ def cnn():
 def normed():
     return nn.Sequential(
         nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(),
-        nn.Linear(108, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 4),
+        nn.Linear(108, 8), nn.BatchNorm1d(8, momentum=None), nn.Tanh(), nn.Linear(8, 4),
     )  # fmt: skip
 
 
@@ -164,6 +164,20 @@ def test_captured_steps_equal_plain_ones(model, optimizer):
     actual = captured.run(step)
     assert (step.replays, step.eager_calls) == (N, 0)
     same(actual, expected)
+
+
+def test_the_capture_is_the_first_to_use_no_kernel(monkeypatch):
+    """What it would be the first to use, would be compiled and loaded while the stream captures."""
+    if not exact():
+        pytest.skip("about the stand-in")
+    for model, size in MODELS.values():
+        monkeypatch.setattr(fakecupy_graph, "used", set())
+        assert Training(model, size=size).capture()._graph.late == []
+    monkeypatch.setattr(fakecupy_graph, "used", set())
+    assert Adding().capture()._graph.late == []  # gradients that add up are written back
+    monkeypatch.setattr(step.CapturedStep, "_rehearse", lambda *args: None)
+    monkeypatch.setattr(fakecupy_graph, "used", set())
+    assert "maximum" in str(Training().capture()._graph.late)  # the look at the labels
 
 
 def test_gradients_may_be_clipped_and_groups_have_rates_of_their_own():
@@ -274,6 +288,25 @@ def test_batches_may_come_from_the_host_and_results_are_overwritten():
 
 
 # ------------------------------------------------------------------ when the graph does not fit
+
+
+def test_scalars_and_images_that_lie_by_channel_may_come_from_the_host():
+    w = make("cuda", np.ones((2, 3, 4), "f4"), requires_grad=True)
+
+    def train_step(x, factor):
+        w.grad = None
+        loss = ((w * x.permute(0, 2, 1)) ** 2).sum() * factor
+        loss.backward()
+        return loss
+
+    x = np.arange(24, dtype="f4").reshape(2, 3, 4)
+    turned = make("cuda", x).permute(0, 2, 1)  # its entries are not in the order of its axes
+    step = mg.cuda.capture(train_step, (turned, make("cuda", np.float32(1))))
+    for factor in (2, 3):
+        images = mg.Tensor(np.ascontiguousarray(x.transpose(0, 2, 1)))
+        loss = step(images, mg.Tensor(np.array(factor, "f4")))
+        np.testing.assert_allclose(arr(loss), (x**2).sum() * factor, rtol=1e-6)
+    assert step.replays == 2
 
 
 def test_the_smaller_last_batch_runs_by_itself():
@@ -769,6 +802,7 @@ def record(xp, function, pool=True):
     """Capture a function; return the graph and what the function returned."""
     stream, own = xp.cuda.Stream(non_blocking=True), xp.cuda.MemoryPool()
     allocator = own.malloc if pool else xp.cuda.get_allocator()
+    xp.cuda.runtime.deviceSynchronize()
     gc.disable()
     try:
         with xp.cuda.using_allocator(allocator), stream:
@@ -872,6 +906,50 @@ def test_out_of_memory_says_how_much_and_what_to_do(xp, monkeypatch):
         xp.cuda.set_allocator(before)
     assert issubclass(mg.cuda.OutOfMemoryError, RuntimeError)
     assert issubclass(mg.cuda.OutOfMemoryError, MemoryError)
+
+
+def test_the_stand_in_wants_no_stream_left_before_its_work_is_done(xp):
+    a, stream = xp.ones(3), xp.cuda.Stream(non_blocking=True)
+    with pytest.raises(fakecupy_graph.Unsafe, match="synchronize first"), stream:
+        pass
+    xp.cuda.runtime.deviceSynchronize()
+    with pytest.raises(fakecupy_graph.Unsafe, match="synchronize first"), stream:
+        a += 1
+    with stream:
+        a += 1
+        stream.synchronize()
+    assert a.get().tolist() == [3, 3, 3]
+
+
+def test_errors_of_cupy_are_explained_and_errors_of_the_device_kept():
+    def raised(kind, *args):
+        try:
+            raise kind(*args)
+        except Exception as error:
+            return errors.cannot_capture(error)
+
+    cuda = fakecupy_graph.CUDARuntimeError
+    assert cuda.__module__ == "cupy_backends.cuda.api.runtime"
+    text = str(raised(cuda, "cudaErrorStreamCaptureUnsupported: operation not permitted"))
+    assert "waits for the GPU" in text
+    text = str(raised(RuntimeError, "is capturing, so synchronous API calls are disallowed"))
+    assert "copies between GPUs" in text
+    assert type(raised(mg.cuda.OutOfMemoryError, "full")) is mg.cuda.OutOfMemoryError
+
+
+def test_a_capture_that_was_spoilt_in_silence_is_refused(monkeypatch):
+    def step(training):
+        with contextlib.suppress(Exception):
+            mg.cuda.synchronize()
+
+    training = Training()
+    original = training.step
+    training.step = lambda x, y: (step(training), original(x, y))[1]
+    if exact():  # the warm-up and the rehearsal may wait
+        with pytest.raises(RuntimeError, match="(?s)cuda.capture.*waits for the GPU"):
+            training.capture()
+    training.step = original
+    training.capture()
 
 
 def test_errors_of_the_capture_name_the_line_of_the_user():

@@ -36,6 +36,10 @@ MEANINGS = {
         "the step calls a library that CuPy does not let be captured.",
         "use minigrad's own operations: x @ y, conv2d, dropout",
     ),
+    "synchronous API calls": (
+        "the step copies between GPUs, or from the host, and waits for it.",
+        "pass what changes as an argument of the step; keep all tensors on one GPU",
+    ),
     "StreamCapture": (
         "the step waits for the GPU, or starts something that cannot be captured.",
         "leave synchronize() and other captured steps out of it",
@@ -187,7 +191,7 @@ def check_generators(saved: Saved) -> None:
 def cannot_capture(error: Exception) -> Exception:
     """Return the error that says what the step did that cannot be captured, and where."""
     text = f"{type(error).__name__}: {error}"
-    if "backend" in type(error).__module__ or isinstance(error, MemoryError):
+    if isinstance(error, (backend.DeviceError, MemoryError)):
         return error
     meanings = [meaning for piece, meaning in MEANINGS.items() if piece in text]
     unknown = "the step failed while it was captured.", "run it without capture first"

@@ -46,7 +46,7 @@ from .state import (
     watch_gradients,
 )
 
-WARM_UP = 3  # steps: kernels are compiled, and every library gets its workspace
+WARM_UP = 2  # steps: kernels are compiled, and every library gets its workspace
 LOOK_EVERY = 100  # calls: how often labels are looked at
 MOST_DROPOUTS = 1024  # in a step
 
@@ -155,6 +155,7 @@ class CapturedStep:
                 stream.synchronize()
             places = arrays(found)
             self._held = held(found)
+            self._rehearse(left, saved)
             try:
                 watched = watch_gradients(found, left)
                 stream.synchronize()
@@ -167,14 +168,34 @@ class CapturedStep:
         errors.check_bound(found, reach(self.function, self._also))
         self._outputs = detached(outputs)
 
+    def _rehearse(self, left: list, saved: Saved) -> None:
+        """Run the step as it will be captured, so that the capture is the first to use nothing.
+
+        Some launches come in a capture only: looking at labels later, adding up gradients. Their
+        kernels are compiled and loaded here. An error is said when it comes again, in the capture.
+        """
+        try:
+            with contextlib.suppress(Exception):
+                self._run_as_captured(watch_gradients(self._found, left))
+        finally:
+            saved.restore()
+            self._largest.fill(0)
+            self._checks.clear()
+            self._keys.rewind()
+
+    def _run_as_captured(self, watched: dict) -> Any:
+        """Run the step and set what gradients a replay leaves; return the step's results."""
+        with backend.recording_by(self), self._keys:
+            outputs = self.function(*self._inputs)
+        self._gradients = fix_gradients(self._found, watched)
+        return outputs
+
     def _write_down(self, stream, watched: dict, saved: Saved) -> Any:
         """Run the step while the stream captures; set the graph and return the step's results."""
         with collector_off():
             stream.begin_capture()
             try:
-                with backend.recording_by(self), self._keys:
-                    outputs = self.function(*self._inputs)
-                self._gradients = fix_gradients(self._found, watched)
+                outputs = self._run_as_captured(watched)
             except BaseException as error:
                 with contextlib.suppress(Exception):  # leave the mode, and keep the first error
                     stream.end_capture()
@@ -182,7 +203,10 @@ class CapturedStep:
                     errors.check_generators(saved)
                     raise errors.cannot_capture(error) from error
                 raise
-            self._graph = stream.end_capture()
+            try:
+                self._graph = stream.end_capture()
+            except Exception as error:  # something spoilt the capture without an error of its own
+                raise errors.cannot_capture(error) from error
         return outputs
 
     def check_later(self, what: str, largest, limit: int) -> None:
@@ -302,8 +326,13 @@ def _own(optimizer: Optimizer) -> bool:
 
 
 def _own_copy(cp, x: Any, device: backend.device) -> Any:
-    """Return a copy of a tensor on the GPU, which every replay reads; other values as they are."""
-    return Tensor(cp.array(backend.asarray_on(x.array, device))) if isinstance(x, Tensor) else x
+    """Return a copy of a tensor on the GPU, which every replay reads; other values as they are.
+
+    It lies in order, because CuPy copies from the host into such arrays only.
+    """
+    if not isinstance(x, Tensor):
+        return x
+    return Tensor(cp.array(backend.asarray_on(x.array, device), copy=True, order="C"))
 
 
 def _dropout_keys(cp):
@@ -323,6 +352,6 @@ def _take_over_products(cp, stream):
 def _write(own, array) -> None:
     """Copy an array, of the GPU or of the host, into one on the GPU."""
     if isinstance(array, np.ndarray):
-        own.set(np.ascontiguousarray(array))
+        own.set(array)
     else:
         own[...] = array

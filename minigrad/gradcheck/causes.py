@@ -25,7 +25,7 @@ from .problem import copied
 from .shapes import only_shape, wrong_axis, wrong_shape
 from .structure import misplaced, missing_path, overwritten_index, wrong_structure
 from .substitutes import another_input, another_sign, ignored_input
-from .upstreams import another_upstream, not_linear
+from .upstreams import another_upstream, ignored_or_twice, not_linear
 
 Detector = Callable[[Evidence], Iterator[Cause]]
 
@@ -216,8 +216,9 @@ VALUES: Detectors = (
     (low_precision, False),
     (all_zero, False),
     (should_be_zero, False),
-    (not_linear, False),
+    (ignored_or_twice, False),
     (known_wrong, False),
+    (not_linear, False),
     (swapped, True),
     (named_terms, False),
     (global_factor, True),

@@ -16,14 +16,13 @@ import numpy as np
 from .evidence import Cause, Evidence
 
 
-def not_linear(e: Evidence) -> Iterator[Cause]:
-    """Twice the upstream must give twice the gradient, and a sum the sum."""
-    gy, other = e.upstreams[0], e.upstreams[1]
-    answers = [e.answer(g) for g in (2 * gy, 0 * gy, gy + other)]
-    if not e.y.size or any([a is None for a in answers]):
+def ignored_or_twice(e: Evidence) -> Iterator[Cause]:
+    """Twice the upstream must give twice the gradient: not the same, and not four times."""
+    gy, once = e.upstreams[0], e.yours[0]
+    twice = e.answer(2 * gy)
+    if twice is None or not e.y.size:
         return
-    once, second, (twice, none, both) = e.yours[0], e.yours[1], answers
-    if _equal(twice, once) and _equal(second, once):
+    if _equal(twice, once) and _equal(e.yours[1], once):
         proof = "backward(2 * gy) is the same as backward(gy)"
         if e.close([e.pull(np.ones_like(gy))] * len(e.yours)):
             proof += "; yours would be right if gy were 1 everywhere"
@@ -31,7 +30,16 @@ def not_linear(e: Evidence) -> Iterator[Cause]:
     elif _equal(twice, 4 * once):
         proof = "backward(2 * gy) is 4 times backward(gy)"
         yield Cause("the upstream gradient is used twice", proof)
-    elif not _equal(both + none, once + second):
+
+
+def not_linear(e: Evidence) -> Iterator[Cause]:
+    """A sum of upstream gradients must give the sum of the gradients, and zero zero."""
+    gy, other = e.upstreams[0], e.upstreams[1]
+    answers = [e.answer(g) for g in (2 * gy, 0 * gy, gy + other)]
+    if not e.y.size or any([a is None for a in answers]):
+        return
+    once, second, (twice, none, both) = e.yours[0], e.yours[1], answers
+    if not _equal(both + none, once + second):
         how = "2 * gy" if not _equal(twice + none, 2 * once) else "g1 + g2"
         right = "2 * backward(gy)" if how == "2 * gy" else "backward(g1) + backward(g2)"
         proof = f"backward({how}) is not {right}"

@@ -663,8 +663,8 @@ class _BatchNorm(Module):
         if tracking:
             self.num_batches_tracked.array += 1
             self.num_batches_tracked.bump_version()
-            if momentum is None:  # one weight for all batches so far
-                momentum = 1 / self.num_batches_tracked.item()
+            if momentum is None:  # one weight for all batches so far; nobody reads the count
+                momentum = (1 / self.num_batches_tracked.array).astype(self.running_mean.dtype)
         use_running = tracking or not self.training
         return F.batch_norm(
             input,

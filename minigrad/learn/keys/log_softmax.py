@@ -64,7 +64,7 @@ exercise = Exercise(
     wrong_answers=[
         WrongAnswer(
             "the sum forgotten",
-            cause="ignores the upstream",
+            cause="the sum of gy over the row is missing",
             code="def backward(gy, z, y):\n    return gy - np.exp(y)\n",
         ),
         WrongAnswer(
