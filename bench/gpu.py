@@ -17,6 +17,7 @@ Before this: ``bench.py``, the same for the CPU. Next: ``gpu_checks.py``, ``gpu_
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -35,9 +36,12 @@ ROOT = HERE.parent
 LIMITS = {"facts": 75, "checks": 75, "matrix": 200, "suite": 460}
 TOTAL = 460
 ROUNDS = 5  # turns of each engine; the median counts
+ANSWER = 60  # seconds: an engine that takes longer is stopped
+RESTARTS = 4  # of engines that an error has spoilt
 
-MODELS = [(name, batch) for name in ("MLP", "LeNet", "CNN") for batch in (32, 128, 1024)]
-MODELS.append(("ResNet18", 128))
+# Those that there are targets for come first: the time may not suffice for all.
+MODELS = [(name, batch) for name in ("MLP", "LeNet", "CNN") for batch in (32, 128)]
+MODELS += [("ResNet18", 128), ("MLP", 1024), ("LeNet", 1024), ("CNN", 1024)]
 WAYS = [("minigrad", "eager"), ("minigrad", "captured"), ("torch", "eager"), ("torch", "graph")]
 PRECISIONS = ("highest", "high")
 
@@ -49,9 +53,9 @@ class Report:
     """What is printed, also in a file; and the figures, in another."""
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.figures = folder, {}
-        self._text = (folder / "report.txt").open("w", encoding="utf-8")
+        self.folder, self.figures = folder.resolve(), {}  # the parts run in another folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._text = (self.folder / "report.txt").open("w", encoding="utf-8")
 
     def print(self, text: str = "") -> None:
         print(text, flush=True)
@@ -82,7 +86,8 @@ def run_part(name: str, limit: float, report: Report, device: str) -> None:
 
     def stop():
         late.set()
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     timer = threading.Timer(limit + 10, stop)
     timer.start()
@@ -94,13 +99,25 @@ def run_part(name: str, limit: float, report: Report, device: str) -> None:
         report.print(f"!!! {name} took too long and was stopped")
     elif code:
         report.print(f"!!! {name} failed with code {code}")
-    if figures.exists():
+    with contextlib.suppress(OSError, ValueError):  # there may be none, or half of them
         report.figures[name] = json.loads(figures.read_text(encoding="utf-8"))
     report.figures.setdefault("seconds", {})[name] = time.perf_counter() - start
     report.save()
 
 
 # ------------------------------------------------------------------------------------ the matrix
+
+
+class Figures(dict):
+    """Figures that are in a file after each entry, so that a part that is stopped keeps its own."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def __setitem__(self, name, figure):
+        super().__setitem__(name, figure)
+        self.path.write_text(json.dumps(self, indent=1), encoding="utf-8")
 
 
 class Worker:
@@ -112,9 +129,14 @@ class Worker:
         self.process = subprocess.Popen(command, **pipes)
 
     def ask(self, **request):
-        """Return the worker's answer; raise with its error, or if it is gone."""
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        answer = self.process.stdout.readline()
+        """Return the worker's answer; raise with its error, or if it is gone or silent."""
+        timer = threading.Timer(ANSWER, self.process.kill)
+        timer.start()
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        finally:
+            timer.cancel()
         if not answer:
             raise RuntimeError(f"the process stopped with code {self.process.wait()}")
         answer = json.loads(answer)
@@ -122,18 +144,28 @@ class Worker:
             raise RuntimeError(answer["error"])
         return answer
 
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
 
-def matrix(seconds: float, device: str, rounds: int = ROUNDS) -> dict:
+
+def start_engine(workers: dict, engine: str, device: str) -> None:
+    """Start an engine's process, or say why it is left out."""
+    try:
+        workers[engine] = Worker(engine, device)
+        print(f"{engine}: {workers[engine].ask(do='describe')['text']}", flush=True)
+    except Exception as error:
+        workers.pop(engine, None)
+        print(f"!!! {engine} is left out: {error}", flush=True)
+
+
+def matrix(seconds: float, device: str, figures: dict, rounds: int = ROUNDS) -> None:
     """Measure every model, batch and precision in every way; print the table as it grows."""
-    end, rows, said = time.perf_counter() + seconds, [], set()
-    workers = {}
+    end, rows, said, restarts = time.perf_counter() + seconds, [], set(), RESTARTS
+    workers: dict = {}
     for engine in ("minigrad", "torch"):
-        try:
-            workers[engine] = Worker(engine, device)
-            print(f"{engine}: {workers[engine].ask(do='describe')['text']}")
-        except Exception as error:
-            workers.pop(engine, None)
-            print(f"!!! {engine} is left out: {error}")
+        start_engine(workers, engine, device)
     print("\nMicroseconds a step (median of turns); the last columns: PyTorch eager / ours.")
     print("highest: float32 throughout; high: TF32 in products and convolutions. (PyTorch's own")
     print("default is in between: TF32 in convolutions, float32 in products.) SGD with momentum.")
@@ -144,23 +176,31 @@ def matrix(seconds: float, device: str, rounds: int = ROUNDS) -> dict:
         for precision in PRECISIONS:
             if time.perf_counter() > end:
                 print("!!! no time left for the rest")
-                return {"rows": rows}
+                break
             rows.append(measure(workers, name, batch, precision, rounds))
+            figures["rows"] = rows
             print(format_row(rows[-1]), flush=True)
             for error in rows[-1]["errors"]:
                 if error not in said:
                     print(f"    !!! {' '.join(error.split())}")
                 said.add(error)
+            for engine in rows[-1]["spoilt"]:  # an error on the GPU spoils all that follows it
+                workers.pop(engine).stop()
+                if restarts > 0:
+                    restarts -= 1
+                    start_engine(workers, engine, device)
     for engine, worker in workers.items():
-        print(f"{engine}: {worker.ask(do='memory')['text']}")
-        worker.process.stdin.close()
-        worker.process.wait()
-    return {"rows": rows}
+        try:
+            print(f"{engine}: {worker.ask(do='memory')['text']}")
+        except Exception as error:
+            print(f"!!! {engine}: {error}")
+        worker.stop()
 
 
 def measure(workers: dict, name: str, batch: int, precision: str, rounds: int) -> dict:
     """Return microseconds a step for each way, in turns; what fails is an error in the row."""
-    row = {"model": name, "batch": batch, "precision": precision, "us": {}, "errors": []}
+    row: dict = {"model": name, "batch": batch, "precision": precision, "us": {}, "host_us": {}}
+    row |= {"errors": [], "spoilt": []}  # spoilt: engines that can do nothing more
     turns: dict[tuple, list] = {}
     for engine, way in WAYS:
         if engine in workers:
@@ -174,18 +214,19 @@ def measure(workers: dict, name: str, batch: int, precision: str, rounds: int) -
     for _ in range(rounds):
         for (engine, way), times in turns.items():
             try:
-                times.append(workers[engine].ask(do="run", way=way)["us"])
+                times.append(workers[engine].ask(do="run", way=way))
             except Exception as error:
                 row["errors"].append(f"{engine} {way}: {error}")
     for (engine, way), times in turns.items():
-        if times:
-            row["us"][f"{engine} {way}"] = statistics.median(times)
-            row.setdefault("turns", {})[f"{engine} {way}"] = times
+        for figure in ("us", "host_us") if times else ():
+            row[figure][f"{engine} {way}"] = statistics.median([t[figure] for t in times])
+            row.setdefault(f"turns {figure}", {})[f"{engine} {way}"] = [t[figure] for t in times]
     for engine in workers:
         try:
             workers[engine].ask(do="forget")
         except Exception as error:
             row["errors"].append(f"{engine}: {error}")
+            row["spoilt"].append(engine)
     return row
 
 
@@ -205,30 +246,36 @@ def format_row(row: dict) -> str:
 # ------------------------------------------------------------------------------------- the suite
 
 
-def suite(seconds: float, device: str) -> dict:
+def suite(seconds: float, device: str, figures: dict) -> None:
     """Run the tests over CuPy (over its stand-in, for a trial), as far as the time allows."""
     if subprocess.run([sys.executable, "-c", "import pytest, hypothesis"]).returncode:
         print("pytest or hypothesis is not installed: no suite")
-        return {}
+        return
     others = sorted(p.name for p in (ROOT / "tests").glob("test_*.py") if p.name not in SUITE)
     files = [
         str(ROOT / "tests" / name) for name in (SUITE + others if device == "cuda" else SUITE[2:3])
     ]
     environment = {**os.environ, "MINIGRAD_TEST_DEVICE": device, "MINIGRAD_EXAMPLES": "10"}
+    environment["PYTHONUNBUFFERED"] = "1"
     options = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not cpu_only", "--tb=short"]
     command = [sys.executable, "-m", "pytest", *options, "--maxfail=50", "-rfE", *files]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
+    stopped = ""
     try:
-        result = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds
-        )
-        output, state = result.stdout + result.stderr, f"code {result.returncode}"
-    except subprocess.TimeoutExpired as error:
-        output = (error.stdout or b"").decode(errors="replace")
-        state = "stopped: no time left"
-    lines = output.splitlines()
-    print("\n".join(lines[-80:]))
+        output, _ = process.communicate(timeout=max(2.0, seconds - 15))
+    except subprocess.TimeoutExpired:
+        stopped = "stopped, no time left: "
+        process.send_signal(signal.SIGINT)  # then pytest says what it has found
+        try:
+            output, _ = process.communicate(timeout=12)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+    lines, state = output.splitlines(), f"{stopped}code {process.returncode}"
+    print("\n".join(lines[-120:]))
     print(f"suite: {state}")
-    return {"state": state, "last line": lines[-1] if lines else ""}
+    figures["state"], figures["last line"] = state, lines[-1] if lines else ""
 
 
 # ------------------------------------------------------------------------------------------ main
@@ -237,15 +284,15 @@ def suite(seconds: float, device: str) -> dict:
 def one_part(args) -> None:
     """What a part's own process does."""
     sys.path.insert(0, str(HERE))
+    figures = Figures(Path(args.figures))
     if args.part == "matrix":
-        figures = matrix(args.seconds, args.device, ROUNDS if args.device == "cuda" else 1)
+        matrix(args.seconds, args.device, figures, ROUNDS if args.device == "cuda" else 1)
     elif args.part == "suite":
-        figures = suite(args.seconds, args.device)
+        suite(args.seconds, args.device, figures)
     else:
         import gpu_checks
 
-        figures = getattr(gpu_checks, args.part)(args.device)
-    Path(args.figures).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        getattr(gpu_checks, args.part)(args.device, figures)
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ TURN = 0.1
 WHERE = gpu_device.name(ENGINE, DEVICE)
 
 steps: dict = {}
+peak = [0]  # bytes of the GPU's memory, of minigrad
 
 
 def training_step(name: str, batch: int):
@@ -65,7 +66,10 @@ def training_step(name: str, batch: int):
 
 
 def torch_graph(step, batch):
-    """Return the step as PyTorch's CUDA graph: the recipe of its documentation."""
+    """Return the step as PyTorch's CUDA graph: the recipe of its documentation.
+
+    The step is kept with it: the graph works in the memory of its model and optimizer.
+    """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -74,8 +78,13 @@ def torch_graph(step, batch):
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step(*batch)
-    return lambda x, y: graph.replay()
+        loss = step(*batch)
+
+    def replay(x, y, keep=step):
+        graph.replay()
+        return loss
+
+    return replay
 
 
 def set_precision(precision: str) -> None:
@@ -102,8 +111,14 @@ def prepare(model, batch, precision, way):
         step(*data)
     torch.cuda.synchronize()
     once = (time.perf_counter() - start) / 3
+    loss = step(*data).item()
+    if not np.isfinite(loss):
+        raise ArithmeticError(f"the loss is {loss}")
     steps[way] = step, data, precision, max(1, min(2000, round(TURN / once)))
-    return {"repeats": steps[way][-1]}
+    if ENGINE == "minigrad":
+        own = getattr(step, "_pool", None)  # what a captured step works in
+        peak[0] = max(peak[0], torch.cuda.memory_allocated() + (own.total_bytes() if own else 0))
+    return {"repeats": steps[way][-1], "loss": loss}
 
 
 def run(way):
@@ -114,12 +129,20 @@ def run(way):
     for _ in range(repeats):
         step(*data)
     torch.cuda.synchronize()
-    return {"us": (time.perf_counter() - start) / repeats * 1e6}
+    us = (time.perf_counter() - start) / repeats * 1e6
+    few = min(10, repeats)  # few enough that the host need not wait for a place in the queue
+    start = time.perf_counter()
+    for _ in range(few):
+        step(*data)
+    host_us = (time.perf_counter() - start) / few * 1e6
+    torch.cuda.synchronize()
+    return {"us": us, "host_us": host_us}
 
 
 def forget():
     steps.clear()
     gc.collect()
+    torch.cuda.synchronize()  # an error of a kernel shows here, if not before
     torch.cuda.empty_cache()
     return {}
 
@@ -134,7 +157,7 @@ def describe():
 def memory():
     if ENGINE == "torch":
         return {"text": f"at most {torch.cuda.max_memory_allocated() / 2**20:,.0f} MiB in arrays"}
-    return {"text": f"{torch.cuda.memory_allocated() / 2**20:,.0f} MiB in arrays at the end"}
+    return {"text": f"at most {peak[0] / 2**20:,.0f} MiB in arrays between steps and in graphs"}
 
 
 COMMANDS = {f.__name__: f for f in (prepare, run, forget, describe, memory)}

@@ -10,6 +10,7 @@ for free.
 
 Run it:  python examples/01_your_own_op.py
 Before this: minigrad/autograd.py, and minigrad/ops/elementwise.py for more ops of this kind.
+Next: examples/moons.py, a network that learns.
 """
 
 import minigrad

@@ -11,12 +11,13 @@ share a few values, which are trained on (`share`); and what remains, where a we
 value it has, is Huffman coded into a file (`minigrad.compress.save_compressed`). The network whose
 accuracy is printed is the one read back from that file.
 
-The rules: 5,000 training images are held out, and on them all choices were made (how much to keep
-of each layer, how many bits, how many epochs, which learning rates, how far images are shifted).
-The test images are looked at once, at the very end. Every seed is printed. The dense network is
-trained for as many epochs as the pipeline takes after it; --control also trains it on for as long
-as the compressed network was trained in all, without compressing it. All see the same kind of
-images, each shifted by up to 1 pixel in each direction whenever it is seen.
+The rules: 5,000 training images are held out (of the small digits a tenth), and on them all
+choices were made (how much to keep of each layer, how many bits, how many epochs, which learning
+rates, how far images are shifted). The test images are looked at once, at the very end. Every seed
+is printed. The dense network is trained for as many epochs as the pipeline takes after it;
+--control also trains it on for as long as the compressed network was trained in all, without
+compressing it. All see the same kind of images, each shifted by up to 1 pixel in each direction
+whenever it is seen.
 
 MNIST is looked for in --data, in the folder that MINIGRAD_DATA names and in the cache. Where there
 is none, the 1,797 small digits that come with minigrad stand in for it.
@@ -183,18 +184,22 @@ def run(plan, data, validation, seed, path, control):
     model = plan.build()
     train(model, data, plan.dense_epochs, plan.dense_lr, rng)
     dense = [copy.deepcopy(model)]
-    say(f"dense, {plan.dense_epochs} epochs", model)
+    say(f"dense, {in_epochs(plan.dense_epochs)}", model)
     prune(model, data, plan, rng)
     kept = 1 - compress.sparsity(model)
-    say(f"{kept:.1%} kept, {plan.prune_epochs} + {plan.tune_epochs} epochs", model)
+    say(f"{kept:.1%} kept, {plan.prune_epochs} + {in_epochs(plan.tune_epochs)}", model)
     share(model, data, plan, rng)
-    say(f"shared, {plan.bits} bits, {plan.share_epochs} epochs", model)
+    say(f"shared, {plan.bits} bits, {in_epochs(plan.share_epochs)}", model)
     sizes = compress.save_compressed(model, path)
     if control:
         dense.append(copy.deepcopy(dense[0]))
         train(dense[1], data, plan.pipeline_epochs, plan.dense_lr, rng)
         say(f"dense, {plan.dense_epochs} + {plan.pipeline_epochs} epochs", dense[1])
     return dense, sizes
+
+
+def in_epochs(count):
+    return f"{count} epoch" + "s" * (count != 1)
 
 
 # ----------------------------------------------------------------------------------- measuring
@@ -232,21 +237,24 @@ def print_table(plan, sizes):
     biases = [size for size in sizes if size.name not in plan.paper]
     count, stored = sum(s.numel for s in biases), sum(s.nbytes for s in biases)
     print(f"{'biases':<10} {count:>7,} {'':>25} {stored:>8,} |")
-    print("(b/weight, b/index: bits for each weight kept, Huffman coded, with fillers;")
-    print(" bytes: with names, codebooks and code tables)")
+    print(
+        "(b/weight, b/index: bits for each weight kept, Huffman coded, with fillers; where an index"
+    )
+    print(
+        " takes 0.0, all weights are stored, zeros too; bytes: with names, codebooks, code tables)"
+    )
 
 
 def print_result(plan, rows, dense_bytes):
     """Print all seeds, and their mean."""
     more = f"{plan.dense_epochs} + {plan.pipeline_epochs} epochs"
-    print(
-        f"\n{plan.name} on the test images; dense: {plan.dense_epochs} epochs, compressed: {more}"
-    )
+    dense = in_epochs(plan.dense_epochs)
+    print(f"\n{plan.name} on the test images; dense: {dense}, compressed: {more}")
     control = [f"dense, {more}"] if len(rows[0][1]) > 1 else []
     titles = ["dense", "compressed", "change", "bytes", "factor", *control]
     print(f"{'':8}" + "".join(f"{title:>12}" for title in titles[:5]) + "  ".join(["", *control]))
-    for seed, dense, small, nbytes in rows:
-        print_row(f"seed {seed}", dense, small, nbytes, dense_bytes)
+    for seed, right, small, nbytes in rows:
+        print_row(f"seed {seed}", right, small, nbytes, dense_bytes)
     mean = [np.mean([row[i] for row in rows], axis=0) for i in (1, 2, 3)]
     print_row("mean", *mean, dense_bytes)
     print(f"Deep Compression, table 1: {plan.paper_total}")
@@ -324,9 +332,14 @@ def parse_arguments():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--all", action="store_true", help="LeNet-5 as well")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run for each")
+    parser.add_argument(
+        "--seeds", type=not_negative, nargs="+", default=[0, 1, 2], help="one run for each"
+    )
     parser.add_argument("--control", action="store_true", help="train the dense network on, too")
-    parser.add_argument("--epochs", type=float, default=1.0, help="times as many epochs")
+    parser.add_argument(
+        "--epochs", type=float, default=1.0, metavar="FACTOR",
+        help="train for so many times as many epochs in each stage",
+    )  # fmt: skip
     parser.add_argument("--data", default="data", metavar="DIR", help="where MNIST is, or shall be")
     parser.add_argument("--download", action="store_true", help="download MNIST if it is nowhere")
     parser.add_argument(
@@ -336,6 +349,12 @@ def parse_arguments():
     if not 0 < args.epochs < float("inf"):
         parser.error(f"--epochs {args.epochs} is not a positive factor")
     return args
+
+
+def not_negative(text):
+    if not int(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return int(text)
 
 
 def main():

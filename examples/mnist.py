@@ -9,6 +9,7 @@ downloaded with --download. Where there is none, the 1,797 small digits that com
 stand in for it.
 
 Before this: minigrad/autograd.py, for what loss.backward() does. The training loop is `train`.
+Next: minigrad/training/loop.py, the same loop with everything around it; examples/prune_cnn.py.
 """
 
 from __future__ import annotations

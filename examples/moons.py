@@ -73,12 +73,24 @@ def parse_arguments():
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--data", choices=DATA, default="moons", help="which points")
-    parser.add_argument("--hidden", type=int, default=32, help="units in each hidden layer")
-    parser.add_argument("--steps", type=int, default=500, help="passes over all points")
+    parser.add_argument("--hidden", type=positive, default=32, help="units in each hidden layer")
+    parser.add_argument("--steps", type=positive, default=500, help="passes over all points")
     parser.add_argument("--lr", type=float, default=0.02, help="learning rate of Adam")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and points")
+    parser.add_argument("--seed", type=not_negative, default=0, help="of weights and points")
     parser.add_argument("--out", default="runs/moons", metavar="DIR", help="for the picture")
     return parser.parse_args()
+
+
+def positive(text):
+    if not int(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return int(text)
+
+
+def not_negative(text):
+    if not int(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return int(text)
 
 
 def main():

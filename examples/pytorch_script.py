@@ -10,6 +10,8 @@
 It needs MNIST in --data, in MINIGRAD_DATA or in the cache, and downloads it otherwise. Given the
 same weights and batches PyTorch computes the same losses, as
 tests/against_torch/test_script_torch.py shows.
+
+Before this: examples/mnist.py. Next: the README's table of where minigrad differs from PyTorch.
 """
 
 import argparse

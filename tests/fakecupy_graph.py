@@ -318,18 +318,23 @@ class Stream:
 
     def use(self):
         """Make it the current stream."""
-        now = Stream._current
-        if now is not self and _pending[0] and (self.is_non_blocking or now.is_non_blocking):
+        before, Stream._current = Stream._current, self
+        pending, _pending[0] = _pending[0], False
+        if pending and before is not self and (before.is_non_blocking or self.is_non_blocking):
             raise Unsafe(
                 "the stream is left for one that does not wait for it, before its work is done: "
                 "synchronize first"
             )
-        Stream._current = self
+        _pending[0] = pending
         return self
 
     def __enter__(self):
         before = Stream._current
-        self.use()
+        try:
+            self.use()
+        except Unsafe:
+            Stream._current = before
+            raise
         self._before.append(before)
         return self
 

@@ -50,13 +50,55 @@ def test_a_failing_way_costs_one_cell(gpu):
         def ask(self, do, way=None, **request):
             if way == self.broken:
                 raise RuntimeError("out of order")
-            return {"us": 100.0}
+            return {"us": 100.0, "host_us": 10.0}
 
     workers = {"minigrad": Worker("captured"), "torch": Worker("none")}
     row = gpu.measure(workers, "MLP", 32, "high", 2)
     assert row["us"] == {"minigrad eager": 100.0, "torch eager": 100.0, "torch graph": 100.0}
     assert row["errors"] == ["minigrad captured: out of order"]
     assert gpu.format_row(row).split()[-2:] == ["1.00x", "-"]
+
+
+class Spoilt:
+    """An engine whose captured step breaks the GPU for its process, and for no other."""
+
+    started = 0
+
+    def __init__(self, engine, device):
+        Spoilt.started += 1
+        self.engine, self.broken = engine, False
+
+    def ask(self, do, way=None, **request):
+        self.broken |= (self.engine, way, request.get("precision")) == BREAKS
+        if self.broken:
+            raise RuntimeError("cudaErrorIllegalAddress")
+        return {"us": 100.0, "host_us": 10.0, "text": "fine"}
+
+    def stop(self):
+        pass
+
+
+BREAKS = "minigrad", "captured", "highest"
+
+
+def test_an_engine_that_an_error_has_spoilt_starts_again(gpu, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "Worker", Spoilt)
+    figures = gpu.Figures(tmp_path / "matrix.json")
+    gpu.matrix(60, "fake", figures, rounds=1)
+    rows = json.loads((tmp_path / "matrix.json").read_text())["rows"]
+    assert [len(row["us"]) for row in rows] == [2, 4, 2, 4]  # all four ways in the next row
+    assert rows[0]["spoilt"] == ["minigrad"]
+    assert Spoilt.started == 4
+    assert capsys.readouterr().out.count("cudaErrorIllegalAddress") > 0
+
+
+def test_an_engine_that_is_silent_is_stopped(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "ANSWER", 0.2)
+    worker = object.__new__(gpu.Worker)
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    worker.process = subprocess.Popen(["sleep", "60"], **pipes)
+    with pytest.raises(RuntimeError, match="stopped with code -9"):
+        worker.ask(do="run")
 
 
 def test_a_part_that_hangs_is_stopped(gpu, tmp_path, monkeypatch):

@@ -479,3 +479,8 @@ def test_saving_refuses_and_keeps_the_old_file(tmp_path):
     assert path.read_bytes() == good and os.listdir(tmp_path) == ["m.mgc"]
     with pytest.raises(FileNotFoundError):
         load_compressed(tmp_path / "none.mgc")
+
+
+def test_what_holds_no_state(tmp_path):
+    with pytest.raises(TypeError, match="save_compressed: there is nothing to store"):
+        container.save_compressed(5, tmp_path / "x")

@@ -89,3 +89,14 @@ def test_no_window_is_opened(tmp_path):
     assert (
         "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
     )
+
+
+def test_wrong_requests_are_sentences():
+    report = compress.compare({"a": network()}, minigrad.ones(2, 8), rounds=1, files=False)
+    with pytest.raises(ValueError, match=r"layer_bars: (.|\n)*files=True"):
+        viz.layer_bars(report)
+    viz.layer_bars(report, "flops")
+    with pytest.raises(TypeError, match="these are no steps"):
+        viz.accuracy_against_sparsity([0.5, 0.9])
+    viz.accuracy_against_sparsity(steps((0.5, 0.9))[0])  # a single one is a curve of one point
+    assert len(viz.weight_histograms(network(), network(), "0.weight").axes) == 2

@@ -324,3 +324,15 @@ def test_int8_refuses():
         int8(minigrad.tensor([[1.0, float("nan")]]))
     assert int8(minigrad.zeros(0, 2)).shape == (0, 2)
     np.testing.assert_allclose(int8(minigrad.zeros(1, 2)).numpy()[0], int8.bias.numpy())
+
+
+@pytest.mark.parametrize("axis", [0.5, 2, -3, True, "0"])
+def test_an_axis_that_is_none(axis):
+    with pytest.raises(ValueError, match="quantize_tensor: there is no such axis"):
+        Q.quantize_tensor(minigrad.randn(3, 4), axis=axis)
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0], np.ones(3), None])
+def test_only_tensors_are_quantized(x):
+    with pytest.raises(TypeError, match="quantize_tensor: not a tensor"):
+        Q.quantize_tensor(x)

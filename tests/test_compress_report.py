@@ -349,3 +349,69 @@ def test_example_prunes_to_its_budget(tmp_path):
     assert float(rounds[1]) <= 30
     assert "x faster)" in done.stdout
     assert (tmp_path / "run/sensitivity.png").exists() or "no picture" in done.stdout
+
+
+def run_example(tmp_path, name, *options):
+    env = {k: v for k, v in os.environ.items() if k not in ("MINIGRAD_DATA", "XDG_CACHE_HOME")}
+    script = Path(__file__).parent.parent / "examples" / name
+    return subprocess.run(
+        [sys.executable, str(script), *options],
+        cwd=tmp_path,
+        env={**env, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.cpu_only
+@pytest.mark.parametrize(
+    "name, options, says",
+    [
+        ("moons.py", ["--steps", "0"], "0 is not a positive number"),
+        ("moons.py", ["--hidden", "0"], "0 is not a positive number"),
+        ("moons.py", ["--seed", "-1"], "-1 is negative"),
+        ("compress_mnist.py", ["--seeds", "-1"], "-1 is negative"),
+        ("prune_cnn.py", ["--flops", "0.001", "--epochs", "1", "--width", "4"], "cannot be met"),
+    ],
+)
+def test_examples_refuse_in_a_sentence(tmp_path, name, options, says):
+    done = run_example(tmp_path, name, *options)
+    assert done.returncode != 0 and says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# ----------------------------------------------------------------------------- bad comparisons
+
+
+def test_compare_without_files_says_the_rest():
+    models = {"a": network(), "b": network()}
+    found = report.compare(models, minigrad.ones(2, 4), rounds=1, files=False)
+    whole = report.compare(models, minigrad.ones(2, 4), rounds=1)
+    assert found.tensors == {} and "bytes" not in str(found) and "ms/batch" in str(found)
+    assert set(whole.rows["a"]) - set(found.rows["a"]) == {"dense", "sparse", "coded"}
+    assert whole.rows["a"]["coded"] == stored_bytes(models["a"])["coded"]
+
+
+@pytest.mark.parametrize("score", [98.2, -0.1, float("nan"), None, "0.5"])
+def test_compare_takes_a_share_for_an_accuracy(score):
+    with pytest.raises(ValueError, match="this is no accuracy of 'a'(.|\n)*0.98, not 98"):
+        report.compare({"a": network()}, minigrad.ones(2, 4), lambda model: score, rounds=1)
+
+
+def test_compare_wants_names():
+    with pytest.raises(TypeError, match="the networks have no names"):
+        report.compare([network()], minigrad.ones(2, 4))
+
+
+@pytest.mark.parametrize("score", [None, float("nan"), "good"])
+def test_a_score_that_is_none(structure, score):
+    with pytest.raises(ValueError, match="evaluate: it returned no score"):
+        scan(structure, lambda model: score)
+
+
+def test_a_network_is_not_its_structure():
+    with pytest.raises(TypeError, match=r"scan: (.|\n)*Structure\(model, example\)"):
+        scan(network(), lambda model: 0.5)
+    with pytest.raises(TypeError, match=r"fit_budget: (.|\n)*Structure\(model, example\)"):
+        fit_budget(network(), flops=0.5)

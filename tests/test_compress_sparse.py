@@ -318,3 +318,45 @@ def test_other_files(tmp_path, content):
     minigrad.save(content, tmp_path / "m.npz")
     with pytest.raises(BadFileError, match=r"m\.npz"):
         csr.load_sparse(tmp_path / "m.npz")
+
+
+# ------------------------------------------------------------------------------ wrong requests
+
+
+@pytest.mark.parametrize("keep", ["0.5", None, True, [0.5]])
+def test_an_amount_that_is_no_number(keep):
+    with pytest.raises(ValueError, match="keep is not an amount of weights"):
+        sparse.sparse_masks(network(), keep)
+
+
+@pytest.mark.parametrize("t", ["0.5", True])
+def test_a_threshold_that_is_no_number(t):
+    with pytest.raises(ValueError, match="the bound for magnitudes is out of range"):
+        sparse.threshold_masks(network(), t)
+
+
+def test_a_wrong_name_lists_the_right_ones():
+    with pytest.raises(AttributeError, match=r"no parameter 'nope'(.|\n)*0\.weight, 0\.bias"):
+        sparse.sparse_masks(network(), 0.5, names=["nope"])
+    with pytest.raises(AttributeError, match=r"no parameter 'nope'(.|\n)*0\.weight, 0\.bias"):
+        sparse.apply_masks(network(), {"nope": minigrad.ones(2)})
+
+
+@pytest.mark.parametrize("use", [sparse.apply_masks, sparse.attach_masks])
+def test_a_mask_is_a_tensor_of_zeros_and_ones(use):
+    model = network()
+    before = weights(model)
+    with pytest.raises(TypeError, match="the mask is not a tensor"):
+        use(model, {"3.weight": np.ones((5, 12), bool)})
+    with pytest.raises(ValueError, match="other numbers than 0 and 1"):
+        use(model, {"3.weight": minigrad.full((5, 12), 0.5)})
+    np.testing.assert_array_equal(weights(model)["3.weight"], before["3.weight"])
+    use(model, {"3.weight": minigrad.ones(5, 12)})
+
+
+def test_what_cannot_be_stored(tmp_path):
+    with pytest.raises(TypeError, match="save_sparse: there is nothing to store"):
+        csr.save_sparse(5, tmp_path / "x")
+    with pytest.raises(TypeError, match="save_sparse 'a': not a tensor"):
+        csr.save_sparse({"a": np.ones(3)}, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

@@ -519,3 +519,32 @@ def test_training_that_diverged_is_named():
 def test_steps_read_well():
     text = repr(Step(3, 0.1, 0.1108, 0.98312, network()))
     assert re.fullmatch(r"round 3: 11\.08% left, score 98\.31%", text)
+
+
+# ------------------------------------------------------------------------------ wrong requests
+
+
+def test_a_ticket_needs_a_state_to_go_back_to():
+    with pytest.raises(TypeError, match="lottery_ticket: there is no early state"):
+        lottery_ticket(nn.Linear(4, 3), None, 0.5, None)
+
+
+@pytest.mark.parametrize("cut", [5, CutWeights, "weights"])
+@pytest.mark.parametrize("strategy", [one_shot, iterative, hierarchical])
+def test_what_is_no_cut(strategy, cut):
+    with pytest.raises(TypeError, match="this is no cut"):
+        strategy(nn.Linear(4, 3), None, 0.5, cut=cut)
+
+
+@pytest.mark.parametrize("score", [None, float("nan")])
+def test_steps_need_a_score_that_is_one(score):
+    with pytest.raises(ValueError, match="evaluate: it returned no score"):
+        list(one_shot(nn.Linear(4, 3), None, 0.5, evaluate=lambda model: score))
+
+
+def test_a_budget_that_a_round_cannot_meet_names_the_round():
+    model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    steps = adaptive(model, None, lambda m: 0.5, bytes=10, rounds=2)
+    with pytest.raises(BudgetError, match=r"round 1, down to [\d.]+%: fit_masks") as error:
+        list(steps)
+    assert error.value.reached["bytes"] > 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad
 import minigrad.nn.functional as F
-from minigrad import nn
+from minigrad import compress, nn
 from minigrad.autograd import Function
 from minigrad.compress import modules as whole
 from minigrad.compress.structure import (
@@ -699,3 +699,80 @@ def test_bad_requests():
     model.one.weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match="not all finite"):
         prune_channels(model, x, 1)
+
+
+# ------------------------------------------------------------- layers beside the recorded graph
+
+
+class Remembers(nn.Module):
+    """Keeps a recorded result as an attribute, as people do to look at it later."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        self.seen = self.first(x).relu()
+        return self.last(self.seen)
+
+
+def test_a_network_that_keeps_a_result_is_pruned():
+    model, x = Remembers(), minigrad.ones(2, 8)
+    model(x)
+    assert compress.count_flops(model, x) == 2 * (8 * 6 + 6 * 3)
+    assert prune_channels(model, x, 0.5).first.weight.shape == (3, 8)
+    assert compress.coded_bytes(model) > 0
+    assert set(compress.measure_ms({"a": model}, x, rounds=1)) == {"a"}
+    assert compress.module_importance(model, x, lambda network: 1.0) == {}
+    smaller = [step.model for step in compress.iterative(model, None, 0.5, rounds=2)][-1]
+    assert compress.sparsity(smaller) == 0.5
+    assert model.seen.creator is not None  # what it keeps is still its own
+
+
+class Beside(nn.Module):
+    """The first layer's result goes on past the graph, or without one."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.first, self.act, self.last, self.how = nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3), how
+
+    def forward(self, x):
+        if self.how == "detach":
+            return self.last(self.act(self.first(x)).detach())
+        if self.how == "numpy":
+            return self.last(minigrad.tensor(np.tanh(self.first(x).detach().numpy())))
+        with minigrad.no_grad():
+            h = self.act(self.first(x))
+        return self.last(h)
+
+
+@pytest.mark.cpu_only
+@pytest.mark.parametrize("how", ["detach", "numpy"])
+def test_a_layer_past_the_graph_is_refused_and_counted(how):
+    model, x = Beside(how), minigrad.randn(2, 8)
+    assert compress.count_flops(model, x) == 2 * (8 * 6 + 6 * 3)
+    with pytest.raises(ValueError, match=r"'first' cannot be removed(.|\n)*detach\(\)"):
+        prune_channels(model, x, 0.5)
+    with pytest.raises(ValueError, match="'first' cannot be removed"):
+        remove_channels(model, x, {"first": [0]})
+
+
+def test_a_frozen_layer_under_no_grad_is_followed():
+    model, x = Beside("no_grad"), minigrad.randn(2, 8)
+    assert compress.count_flops(model, x) == 2 * (8 * 6 + 6 * 3)
+    small = remove_channels(model, x, {"first": [1, 4]})
+    assert small.first.weight.shape == (4, 8) and small.last.weight.shape == (3, 4)
+    w = arr(model.first.weight).copy(), arr(model.first.bias).copy()
+    h = np.maximum(arr(x) @ w[0].T + w[1], 0)
+    h[:, [1, 4]] = 0
+    expected = h @ arr(model.last.weight).T + arr(model.last.bias)
+    np.testing.assert_allclose(arr(small(x)), expected, rtol=1e-5, atol=1e-6)
+    with minigrad.no_grad():
+        assert minigrad.is_grad_enabled() is False  # tracing has put the mode back
+        compress.count_flops(model, x)
+        assert minigrad.is_grad_enabled() is False
+
+
+def test_channels_that_are_no_list():
+    with pytest.raises(TypeError, match="the channels of 'first' are no list"):
+        remove_channels(Remembers(), minigrad.ones(2, 8), {"first": 1})

@@ -635,3 +635,18 @@ def test_the_docstrings_example():
     from minigrad.doctor import examination
 
     assert doctest.testmod(examination).failed == 0
+
+
+def test_a_model_that_keeps_a_result_is_examined():
+    class Remembers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 3)
+
+        def forward(self, x):
+            self.seen = self.first(x).relu()
+            return self.last(self.seen)
+
+    minigrad.manual_seed(0)
+    batch = minigrad.randn(32, 8), minigrad.randint(0, 3, (32,))
+    assert examine(Remembers(), batch).numbers["overfit_loss"] < 1.0

@@ -282,9 +282,11 @@ def test_one_handle_for_each_stream_and_its_workspace_after_the_stream():
             gemm.matmul(a, a)
         assert len(cublas_on_cpu.handles) == 1
         stream = xp.cuda.Stream(non_blocking=True)
+        xp.cuda.runtime.deviceSynchronize()
         with stream:
             assert gemm.prepare(xp) is gemm.prepare(xp)
             gemm.matmul(a, a)
+            stream.synchronize()
         gemm.matmul(a, a)
         states = list(cublas_on_cpu.handles.values())
         assert [state["stream"] for state in states] == [xp.cuda.Stream.null.ptr, stream.ptr]
@@ -293,6 +295,7 @@ def test_one_handle_for_each_stream_and_its_workspace_after_the_stream():
 
 
 def test_a_handle_ends_with_the_graph_that_keeps_it():
+    xp.cuda.runtime.deviceSynchronize()
     with no_handles():
         with xp.cuda.Stream(non_blocking=True) as stream:
             gemm.prepare(xp)
@@ -305,12 +308,14 @@ def test_a_handle_ends_with_the_graph_that_keeps_it():
 
 def test_the_first_product_on_a_stream_is_not_captured(monkeypatch):
     a = xp.ones((2, 2))
+    xp.cuda.runtime.deviceSynchronize()
     with no_handles(), xp.cuda.Stream(non_blocking=True) as stream:
         with monkeypatch.context() as capturing:
             capturing.setattr(type(stream), "is_capturing", lambda self: True)
             with pytest.raises(RuntimeError, match="the first product on a stream"):
                 gemm.matmul(a, a)
         gemm.matmul(a, a)
+        stream.synchronize()
 
 
 def test_threads_share_a_handle():

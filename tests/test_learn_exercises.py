@@ -69,12 +69,14 @@ def test_the_texts_fit_together(e):
     assert head == ast.get_docstring(solution)
     assert head.split("\n")[0] == f"Exercise {e.number:02d}: {e.title}."
     assert f"python -m minigrad learn check {e.name}" in head
-    imports = [
-        [ast.dump(n) for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    given, used = [
+        {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)}
         for tree in (stub, solution)
     ]
-    assert imports[0] == imports[1], "stub and solution import different things"
-    assert all("torch" not in each and "minigrad" not in each for each in imports[0])
+    assert used <= given, "the solution imports what the stub does not"
+    assert not any("torch" in each or "minigrad" in each for each in given)
+    if e.cases:  # np.ones_like and its like are what a learner reaches for
+        assert "import numpy as np" in given
     assert signatures(stub).items() <= signatures(solution).items()
     assert set(e.functions) <= signatures(stub).keys() | classes(stub)
     known = {other.name for other in EXERCISES if other.number < e.number}
@@ -224,9 +226,9 @@ MUTANTS = {
 def gradients_of(function, case, seed):
     """Return the gradients that a function gives in a case, as a list, None included."""
     rng = np.random.default_rng(seed)
-    y = np.asarray(case.forward(*case.inputs, **case.options))
+    y = np.asarray(case.forward(*case.inputs, **case.options_at(case.inputs)))
     gy = rng.standard_normal(y.shape)
-    returned = function(gy, *[np.array(x) for x in case.inputs], **case.options)
+    returned = function(gy, *[np.array(x) for x in case.inputs], **case.options_at(case.inputs))
     return list(returned) if isinstance(returned, tuple | list) else [returned]
 
 

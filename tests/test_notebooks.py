@@ -160,3 +160,12 @@ def test_the_notebooks_name_what_exists():
             assert (FOLDER / name).exists(), name
         for name in re.findall(r"compress\.(\w+)", text):
             assert hasattr(compress, name), name
+
+
+def test_the_strategy_of_the_third_notebook_can_be_tried():
+    """`compress.iterative(model, train, ...)` calls train with a network alone."""
+    cells = read(FOLDER / "3_prune_it.ipynb")["cells"]
+    assert any("compress.iterative(model, train" in source(cell) for cell in cells)
+    tree = ast.parse(source(next(cell for cell in cells if "def train(" in source(cell))))
+    train = next(d for d in tree.body if isinstance(d, ast.FunctionDef) and d.name == "train")
+    assert len(train.args.args) - len(train.args.defaults) == 1

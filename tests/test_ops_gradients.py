@@ -1123,7 +1123,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
 @pytest.mark.cpu_only
 @pytest.mark.parametrize("name", [n for n in SAMPLES if n in OPS])
 def test_planted_mistakes_are_found(name, monkeypatch):
-    monkeypatch.setattr(minigrad.gradcheck.differences, "_ENOUGH", 1)  # one wrong entry is enough here
+    monkeypatch.setattr(minigrad.gradcheck.differences, "_ENOUGH", 1)  # one is enough here
     survivors, mutants = [], list(Mutants(name))
     for what, half, wrong in mutants:
         with monkeypatch.context() as patch, np.errstate(all="ignore"):

@@ -343,3 +343,29 @@ def test_text_and_html():
 
 def test_the_docstrings_example():
     assert doctest.testmod(summary_file).failed == 0
+
+
+def test_layers_without_a_graph_are_named():
+    class Parts(nn.Module):
+        def __init__(self, detached):
+            super().__init__()
+            self.first, self.last, self.detached = nn.Linear(8, 6), nn.Linear(6, 3), detached
+
+        def forward(self, x):
+            if self.detached:
+                return self.last(self.first(x).detach())
+            with minigrad.no_grad():
+                h = self.first(x)
+            return self.last(h)
+
+    found = summary(Parts(True), (1, 8))  # it ran, and left a graph, if a short one
+    assert found.flops == 2 * (8 * 6 + 6 * 3) == count_flops(Parts(True), minigrad.ones(1, 8))
+    assert found.unrecorded == [] and "not counted" not in str(found)
+    found = summary(Parts(False), (1, 8))
+    assert found.flops == 2 * 6 * 3 and found.unrecorded == ["first"]
+    assert "FLOPs not counted, for lack of a graph (no_grad): first" in str(found)
+
+
+def test_a_dtype_that_is_none():
+    with pytest.raises(TypeError, match="summary: there is no such dtype"):
+        summary(nn.Linear(8, 3), (1, 8), dtype="float31")

@@ -418,3 +418,18 @@ def test_the_toy_data():
     angle = np.arctan2(points[:, 1], points[:, 0]) - 4 * radius - 2 * np.pi * labels / 3
     np.testing.assert_allclose(np.cos(angle), 1, atol=1e-5)
     assert not np.array_equal(example.moons(10, seed=0)[0], example.moons(10, seed=1)[0])
+
+
+def test_filters_says_nothing_of_which_layer_and_wants_a_weight():
+    figure = plots.filters(minigrad.randn(4, 2, 3, 3))
+    assert "filters: all 4" in texts(figure)
+    with pytest.raises(TypeError, match=r"a layer has several tensors(.|\n)*\.weight"):
+        plots.filters(nn.Conv2d(1, 2, 3))
+
+
+def test_what_is_no_history_and_no_count():
+    with pytest.raises(TypeError, match="training_curves: this is no history"):
+        plots.training_curves(None)
+    images, labels, logits = minigrad.zeros(3, 4, 4), minigrad.tensor([0, 1, 1]), minigrad.eye(3)
+    with pytest.raises(ValueError, match="worst_mistakes: count is none"):
+        plots.worst_mistakes(images, labels, logits, 0)

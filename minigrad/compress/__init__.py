@@ -67,9 +67,11 @@ remains yours, ``train(model)``, and can be combined (``strategies.py``)::
     print(compress.compare({"before": model, "after": small}, images, accuracy))
 
 Read on in this order: ``sparse.py`` (masks) and ``csr.py``; ``quantize.py`` and ``int8.py``;
-``share.py``; ``coding.py`` and ``container.py`` (the file); ``structure.py``, which changes the
-architecture, and ``sensitivity.py``; then ``strategies.py``, which puts them together, and
-``report.py``, which says what came of it. See it done in ``examples/compress_mnist.py`` (storage)
+``share.py``; ``coding.py``, ``container.py`` and ``stored.py`` (the file); ``trace.py``,
+``channels.py`` and ``importance.py``, on which ``structure.py`` and ``modules.py`` build, which
+change the architecture; ``sensitivity.py`` and ``budget.py`` (how much); then ``cuts.py``,
+``plans.py`` and ``strategies.py``, which put them together, and ``report.py``, which says what
+came of it. ``distill.py`` stands alone. See it done in ``examples/compress_mnist.py`` (storage)
 and ``examples/prune_cnn.py`` (time).
 """
 

@@ -1,10 +1,12 @@
 """Which weights: the parameters that a compression works on, found by name and checked.
 
 The other files of this folder begin with one of these functions. Before this: ``__init__.py``.
+Next: ``sparse.py``.
 """
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -37,7 +39,7 @@ def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, 
         chosen = {name: p for name, p in model.named_parameters() if p.ndim > 1}
     else:
         names = [names] if isinstance(names, str) else names
-        chosen = {name: model.get_parameter(name) for name in names}
+        chosen = {name: parameter_of(model, name, where) for name in names}
     if not chosen:
         raise ValueError(
             message(
@@ -50,6 +52,15 @@ def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, 
     for name, p in chosen.items():
         check_finite(p, f"{where} {name!r}")
     return chosen
+
+
+def parameter_of(model: Module, name: str, where: str) -> Parameter:
+    """Return the parameter of this name; if there is none, the error lists those there are."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    if name not in parameters:
+        problem, expect = f"the model has no parameter {name!r}.", ", ".join(parameters) or "none"
+        raise AttributeError(message(where, problem, expect=expect, actual=repr(name)))
+    return parameters[name]
 
 
 @dataclass
@@ -93,6 +104,9 @@ def select_masked(
 
 def check_finite(x: Tensor, where: str) -> np.ndarray:
     """Return the values of `x` as a NumPy array; refuse those that are not finite."""
+    if not isinstance(x, Tensor):
+        actual = type(x).__name__
+        raise TypeError(message(where, "not a tensor.", expect="a Tensor", actual=actual))
     values = backend.to_numpy(x.array)
     if values.dtype.kind != "f":
         raise TypeError(
@@ -124,6 +138,11 @@ def check_bits(bits, lowest: int, highest: int, where: str) -> int:
             )
         )
     return int(bits)
+
+
+def is_number(value) -> bool:
+    """Whether this is a real number; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
 def for_each(value, names: Iterable[str], where: str) -> dict:

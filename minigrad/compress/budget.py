@@ -27,6 +27,7 @@ from .sensitivity import (
     budget_limit,
     check_amounts,
     check_drop_budget,
+    score_of,
     search,
 )
 from .sparse import apply_masks, sparse_masks
@@ -69,8 +70,8 @@ def scan_masks(
     for name in select_masked(model, names, "scan_masks"):
         options = dict(criterion=criterion, names=[name], generator=generator)
         masks = [sparse_masks(model, 1.0 - share, **options) for share in amounts]
-        results[name] = [float(evaluate(_masked(model, mask))) for mask in masks]
-    return Sensitivity(float(evaluate(plain_copy(model))), amounts, results, "weights")
+        results[name] = [score_of(evaluate, _masked(model, mask)) for mask in masks]
+    return Sensitivity(score_of(evaluate, plain_copy(model)), amounts, results, "weights")
 
 
 def fit_masks(
@@ -158,7 +159,7 @@ def fit_masks(
         raise _not_met(limits, {what: measures[what](masks_at(1.0)) for what in limits})
     masks = masks_at(search(is_met, steps))
     if drop is not None:
-        lost = evaluate(plain_copy(model)) - evaluate(_masked(model, masks))
+        lost = score_of(evaluate, plain_copy(model)) - score_of(evaluate, _masked(model, masks))
         if not lost <= drop:
             raise _too_much_lost(drop, lost)
     return masks
@@ -166,10 +167,10 @@ def fit_masks(
 
 def _as_many_as_allowed(model: Module, masks_at, drop: float, evaluate, steps: int) -> dict:
     """Return the last masks on the way whose network has not lost more than `drop`."""
-    lowest = evaluate(plain_copy(model)) - drop
+    lowest = score_of(evaluate, plain_copy(model)) - drop
 
     def is_too_low(strength: float) -> bool:
-        return not evaluate(_masked(model, masks_at(strength))) >= lowest
+        return score_of(evaluate, _masked(model, masks_at(strength))) < lowest
 
     return masks_at(search(is_too_low, steps, last_false=True) if is_too_low(1.0) else 1.0)
 

@@ -83,6 +83,10 @@ class Channels:
             rule = RULES.get(type(node), unknown)
             labels = rule(self, node, *sources)
             self.labels[node] = labels if labels is not None else stays(node.shape)
+        around = "what it returns reaches the output past the graph, or not at all"
+        for node in self.trace.cut_off:
+            for ids in self.labels[node]:
+                self.fix(ids, Reason(around, "detach(), NumPy or no_grad()"))
         for y in self.trace.outputs:
             for ids in self.labels[y.creator]:
                 self.fix(ids, Reason("they are the network's output"), last_word=True)

@@ -53,7 +53,7 @@ from .coding import (
     huffman_lengths,
     relative_positions,
 )
-from .csr import MAX_ENTRIES
+from .csr import MAX_ENTRIES, state_of
 from .quantize import Quantized
 
 __all__ = ["StoredTensor", "compressed_sizes", "load_compressed", "save_compressed"]
@@ -181,7 +181,7 @@ class _Form:
 
 def _forms(state, where: str) -> tuple[bytes, list[_Form], list[StoredTensor]]:
     """Return the head of the file, the shortest form of each tensor, and the facts."""
-    state = state.state_dict() if isinstance(state, Module) else state
+    state = state_of(state, where)
     forms = [_tensor_form(name, value, where) for name, value in state.items()]
     sizes = [
         StoredTensor(name=name, nbytes=len(form), **form.facts)
@@ -233,17 +233,19 @@ def _array_form(array: np.ndarray, name: str, where: str) -> _Form:
     # Distinct values are found among the bits as whole numbers, for NaN is not equal to itself.
     pattern = array.reshape(-1).view(f"<u{array.dtype.itemsize}")
     positions = np.flatnonzero(pattern)
-    gaps = {bits: relative_positions(positions, bits) for bits in range(1, MOST_GAP_BITS + 1)}
+    tried = range(1, MOST_GAP_BITS + 1) if positions.size < array.size else ()  # without zeros: no
+    gaps = {bits: relative_positions(positions, bits) for bits in tried}
     forms = [_as_it_is(array)]
-    codebook, codes = np.unique(pattern, return_inverse=True)
+    ordered = np.sort(pattern)
+    codebook = ordered[np.append(True, ordered[1:] != ordered[:-1])[: array.size]]
     if codebook.size <= min(MOST_CODES, array.size // 2):
+        codes = np.searchsorted(codebook, pattern)
         zero = int((codebook[:1] == 0).sum())  # the least, if it is there; positions leave it out
         forms.append(_coded(codebook, codes))
         forms += [
             _coded(codebook[zero:], codes[positions] - zero, bits, *gaps[bits]) for bits in gaps
         ]
-    if positions.size < array.size:
-        forms += [_gaps_coded(pattern[positions], bits, *gaps[bits]) for bits in gaps]
+    forms += [_gaps_coded(pattern[positions], bits, *gaps[bits]) for bits in gaps]
     shortest = min(forms, key=len)
     facts = dict(shape=array.shape, nonzero=positions.size)
     return _Form([head, *shortest.parts], {**facts, **shortest.facts})

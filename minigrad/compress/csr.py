@@ -123,6 +123,15 @@ def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], math.prod(shape[1:])
 
 
+def state_of(state, where: str) -> Mapping:
+    """Return a model's state dict, or the one that is given."""
+    state = state.state_dict() if isinstance(state, Module) else state
+    if not isinstance(state, Mapping):
+        problem, expect = "there is nothing to store in this.", "a Module, or a state_dict()"
+        raise TypeError(message(where, problem, expect=expect, actual=type(state).__name__))
+    return state
+
+
 def save_sparse(state: Module | Mapping[str, Tensor], path: str | os.PathLike) -> int:
     """Write a model's tensors to exactly this path, each as CSR where that is smaller.
 
@@ -138,9 +147,11 @@ def save_sparse(state: Module | Mapping[str, Tensor], path: str | os.PathLike) -
     int
         Bytes on disk.
     """
-    state = state.state_dict() if isinstance(state, Module) else state
     tensors = {}
-    for name, tensor in state.items():
+    for name, tensor in state_of(state, "save_sparse").items():
+        if not isinstance(tensor, Tensor):
+            where, actual = f"save_sparse {name!r}", type(tensor).__name__
+            raise TypeError(message(where, "not a tensor.", expect="a Tensor", actual=actual))
         dense = backend.to_numpy(tensor.array)
         csr = CSR.from_dense(dense) if dense.ndim else None
         if csr is not None and csr.nbytes < dense.nbytes:

@@ -19,12 +19,12 @@ Before this: ``budget.py``. Next: ``plans.py``, ``strategies.py``.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .._errors import message
 from ..nn.module import Module
+from ..nn.recorder import working_copy
 from ._select import select_masked
 from .budget import fit_masks, scan_masks
 from .report import count_bytes
@@ -94,7 +94,7 @@ class CutWeights:
         if self.gradients is not None:
             self.gradients(model)
         masks = self._masks(model, keep)
-        smaller = copy.deepcopy(model)
+        smaller = working_copy(model, "CutWeights")
         attach_masks(smaller, masks)
         return smaller
 

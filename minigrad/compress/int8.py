@@ -13,8 +13,6 @@ Before this: ``quantize.py``. Next: ``share.py``.
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 
 from .. import backend
@@ -22,6 +20,7 @@ from .._errors import message
 from .._tensor import Tensor
 from ..autograd import is_grad_enabled
 from ..nn import Conv2d, Linear, Module
+from ..nn.recorder import working_copy
 from ..ops.conv import Conv2d as ConvOp
 from .quantize import quantize_tensor
 
@@ -224,7 +223,7 @@ def int8_model(model: Module) -> Module:
     Module
         In evaluation mode.
     """
-    model = copy.deepcopy(model)
+    model = working_copy(model, "int8_model")
     kinds = {Linear: Int8Linear, Conv2d: Int8Conv2d}
     if type(model) in kinds:
         return kinds[type(model)](model).eval()

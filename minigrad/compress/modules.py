@@ -20,7 +20,9 @@ from .._errors import message
 from .._tensor import Tensor
 from ..nn.layers import Identity
 from ..nn.module import Module
+from ..nn.recorder import working_copy
 from ..ops.elementwise import Add
+from .sensitivity import score_of
 from .trace import Call, Trace, check_example, tensors_in, trace
 
 
@@ -105,9 +107,9 @@ def module_importance(
         The modules to try; by default all that can be taken out.
     """
     replacements = removable_modules(model, example)
-    before = evaluate(model)
+    before = score_of(evaluate, model)
     return {
-        name: before - evaluate(_without(model, example, {name: replacements[name]}))
+        name: before - score_of(evaluate, _without(model, example, {name: replacements[name]}))
         for name in (replacements if names is None else names)
     }
 
@@ -133,14 +135,16 @@ def prune_modules(
                 "prune_modules", "max_drop is out of range.", expect="0 or more", actual=max_drop
             )
         )
-    lowest, smaller, removed = evaluate(model) - max_drop, copy.deepcopy(model), []
+    lowest = score_of(evaluate, model) - max_drop
+    smaller: Module = working_copy(model, "prune_modules")
+    removed: list[str] = []
     while True:
         importance = module_importance(smaller, example, evaluate)
         if not importance:
             return smaller, removed
         name = min(importance, key=lambda n: (importance[n], -_size(smaller, n), len(n)))
         candidate = remove_modules(smaller, example, [name])
-        if not evaluate(candidate) >= lowest:
+        if score_of(evaluate, candidate) < lowest:
             return smaller, removed
         smaller, removed = candidate, [*removed, name]
 
@@ -161,19 +165,24 @@ def _is_branch(recorded: Trace, call: Call) -> bool:
 
 
 def _without(model: Module, example, replacements: dict[str, Module]) -> Module:
-    smaller = copy.deepcopy(model)
+    smaller = working_copy(model, "remove_modules")
     for name, replacement in replacements.items():
         _replace(smaller, name, copy.deepcopy(replacement).train(model.training))
     inputs = check_example(model, example)
     with autograd.no_grad():
-        before = [y.shape for y in tensors_in(copy.deepcopy(model).eval()(*inputs))]
+        before = [y.shape for y in _answers(model, inputs)]
         try:
-            after = [y.shape for y in tensors_in(copy.deepcopy(smaller).eval()(*inputs))]
+            after = [y.shape for y in _answers(smaller, inputs)]
         except Exception as error:
             raise _broken(replacements, str(error).replace("\n", "; ")) from error
     if before != after:
         raise _broken(replacements, f"the output has shape {after}, not {before}")
     return smaller
+
+
+def _answers(model: Module, inputs: tuple):
+    """Yield the tensors that a copy of the model returns in evaluation mode."""
+    yield from tensors_in(working_copy(model, "remove_modules").eval()(*inputs))
 
 
 def _broken(names, why: str) -> RuntimeError:

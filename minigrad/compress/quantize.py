@@ -107,12 +107,11 @@ def quantize_tensor(
 def _grid(values: np.ndarray, bits: int, symmetric: bool, axis: int | None):
     """Return scale, zero point, and the least and greatest integer."""
     if axis is not None:
-        if not -values.ndim <= axis < values.ndim:
-            raise ValueError(
-                message(
-                    "quantize_tensor", "no such axis.", expect=f"{values.ndim} axes", actual=axis
-                )
-            )
+        whole = isinstance(axis, (int, np.integer)) and not isinstance(axis, bool)
+        if not whole or not -values.ndim <= axis < values.ndim:
+            expect = f"None, or a whole number from {-values.ndim} to {values.ndim - 1}"
+            problem, actual = "there is no such axis.", repr(axis)
+            raise ValueError(message("quantize_tensor", problem, expect=expect, actual=actual))
         axis = tuple(i for i in range(values.ndim) if i != axis % values.ndim)
     keep = axis is not None
     least = values.min(axis=axis, keepdims=keep, initial=0)

@@ -11,7 +11,6 @@ Before this: ``trace.py``, for what counts as an operation; ``stored.py``, for t
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import time
@@ -23,9 +22,10 @@ import numpy as np
 from .. import autograd
 from .._errors import message
 from ..nn.module import Module
-from .container import StoredTensor, compressed_sizes
+from ..nn.recorder import working_copy
+from .container import StoredTensor
 from .int8 import Int8Conv2d, Int8Linear
-from .stored import plain_copy, stored_bytes
+from .stored import plain_copy, write_all
 from .structure import Structure
 from .trace import check_example
 
@@ -84,7 +84,8 @@ def flops_by_layer(model: Module, example) -> dict[str, int]:
     layers = {path: m for path, m in model.named_modules() if isinstance(m, INT8_LAYERS)}
     if not layers:
         return Structure(plain_copy(model), example).flops_by_layer()
-    copied = copy.deepcopy(model).eval()  # integers leave no graph to count in: hooks do it
+    # Integers leave no graph to count in: hooks do it.
+    copied = working_copy(model, "count_flops").eval()
     for path in layers:
         layer = copied.get_submodule(path)
         layer.register_forward_hook(functools.partial(_count_int8, counts, path))
@@ -118,7 +119,7 @@ def measure_ms(models: Mapping[str, Module], example, *, rounds: int = 20) -> di
         )
     times: dict[str, list] = {name: [] for name in models}
     inputs = check_example(next(iter(models.values()), None), example)
-    models = {name: copy.deepcopy(model).eval() for name, model in models.items()}
+    models = {name: working_copy(model, "measure_ms").eval() for name, model in models.items()}
     with autograd.no_grad():
         for i in range(rounds + 1):
             for name, model in models.items():
@@ -162,12 +163,12 @@ class Report:
     ----------
     rows : dict from str to dict
         For each network: ``parameters``, ``nonzero``, ``flops`` (for one sample), ``dense``,
-        ``sparse`` and ``coded`` (bytes of a file, see `stored_bytes`), ``ms`` (the median for the
-        example batch) and, where `evaluate` was given, ``accuracy``.
+        ``sparse`` and ``coded`` (bytes of a file, see `stored_bytes`; not with ``files=False``),
+        ``ms`` (the median for the example batch) and, where `evaluate` was given, ``accuracy``.
     layers : dict from str to dict
         For each network, the FLOPs of each layer.
     tensors : dict from str to list of StoredTensor
-        For each network, what each tensor takes in the coded file.
+        For each network, what each tensor takes in the coded file; empty with ``files=False``.
     notes : list of str
         What the numbers do not say by themselves.
     """
@@ -214,6 +215,7 @@ def compare(
     evaluate: Callable[[Module], float] | None = None,
     *,
     rounds: int = 20,
+    files: bool = True,
 ) -> Report:
     """Return a `Report` of several networks; the first is what the others are compared to.
 
@@ -230,24 +232,51 @@ def compare(
         From a network to its accuracy, from 0 to 1.
     rounds : int
         How often each forward pass is timed; see `measure_ms`.
+    files : bool
+        Whether to store each network, for the bytes of its files. (Of large networks that takes
+        the longest.)
+
+    Raises
+    ------
+    TypeError
+        If `models` is no dict of networks, or `example` no batch.
+    ValueError
+        If there is no network, or an accuracy is not from 0 to 1.
     """
+    if not isinstance(models, Mapping):
+        expect, actual = "a dict, such as {'before': model}", type(models).__name__
+        raise TypeError(
+            message("compare", "the networks have no names.", expect=expect, actual=actual)
+        )
     if not models:
         raise ValueError(message("compare", "there is no network.", expect="one or more, by name"))
     plain = {name: plain_copy(model) for name, model in models.items()}
     times, rows, layers = measure_ms(plain, example, rounds=rounds), {}, {}
+    tensors: dict[str, list[StoredTensor]] = {}
     for name, model in plain.items():
         layers[name] = flops_by_layer(model, example)
+        stored = {}
+        if files:
+            stored, tensors[name] = write_all(model)
         rows[name] = {
             "parameters": count_parameters(model),
             "nonzero": count_nonzero(model),
             "flops": sum(layers[name].values()),
-            **stored_bytes(model),
+            **stored,
             "ms": times[name],
         }
         if evaluate is not None:
-            rows[name]["accuracy"] = float(evaluate(models[name]))
-    tensors = {name: compressed_sizes(model) for name, model in plain.items()}
+            rows[name]["accuracy"] = _accuracy(name, evaluate(models[name]))
     return Report(rows, layers, tensors, _notes(plain.values(), rows, tensors))
+
+
+def _accuracy(name: str, score) -> float:
+    is_number = isinstance(score, (int, float, np.number)) or getattr(score, "ndim", None) == 0
+    if not is_number or not 0 <= float(score) <= 1:
+        problem, do = f"this is no accuracy of {name!r}.", "return a share: 0.98, not 98"
+        expect = "evaluate(model) to return a number from 0 to 1"
+        raise ValueError(message("compare", problem, expect=expect, actual=repr(score), do=do))
+    return float(score)
 
 
 def _notes(models: Iterable[Module], rows: dict, tensors: dict) -> list[str]:

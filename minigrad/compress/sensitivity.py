@@ -124,6 +124,7 @@ def scan(
     score, layers, generator
         How channels are chosen: see `Structure.choose`.
     """
+    _check_structure("scan", structure)
     amounts = check_amounts("scan", amounts)
     names = (
         structure.prunable() if layers is None else {structure.group_of(x).name: 0 for x in layers}
@@ -132,8 +133,31 @@ def scan(
     results = {}
     for name in names:
         removals = [structure.choose({name: share}, score=scores) for share in amounts]
-        results[name] = [float(evaluate(structure.without(removed))) for removed in removals]
-    return Sensitivity(float(evaluate(structure.model)), amounts, results)
+        results[name] = [score_of(evaluate, structure.without(removed)) for removed in removals]
+    return Sensitivity(score_of(evaluate, structure.model), amounts, results)
+
+
+def score_of(evaluate: Callable[[Module], float], model: Module) -> float:
+    """Return what `evaluate` says of a network; refuse what cannot be compared."""
+    score = evaluate(model)
+    try:
+        number = float(score)
+    except (TypeError, ValueError):
+        number = np.nan
+    if np.isnan(number):
+        problem, expect = "it returned no score.", "a number, the larger the better"
+        raise ValueError(message("evaluate", problem, expect=expect, actual=repr(score)))
+    return number
+
+
+def _check_structure(where: str, structure) -> None:
+    if not isinstance(structure, Structure):
+        expect, actual = "a Structure", type(structure).__name__
+        problem, do = (
+            "which channels belong together is not known.",
+            "give Structure(model, example)",
+        )
+        raise TypeError(message(where, problem, expect=expect, actual=actual, do=do))
 
 
 def check_amounts(where: str, amounts: Sequence[float]) -> tuple[float, ...]:
@@ -200,6 +224,7 @@ def fit_budget(
     ValueError
         If no budget is given, or one is out of range.
     """
+    _check_structure("fit_budget", structure)
     limits = {
         what: budget_limit("fit_budget", what, budget, getattr(structure, what)())
         for what, budget in dict(flops=flops, parameters=parameters, bytes=bytes).items()
@@ -228,11 +253,11 @@ def fit_budget(
         if drop is not None:
             _check_drop(structure, chosen, drop, evaluate)
         return chosen
-    lowest = evaluate(structure.model) - drop
+    lowest = score_of(evaluate, structure.model) - drop
 
     def is_too_low(strength: float) -> bool:
         removed = removal(strength)
-        return bool(removed) and not evaluate(structure.without(removed)) >= lowest
+        return bool(removed) and score_of(evaluate, structure.without(removed)) < lowest
 
     if not is_too_low(1.0):
         return removal(1.0)
@@ -326,7 +351,7 @@ def _not_met(structure: Structure, limits: Mapping, removed) -> BudgetError:
 
 
 def _check_drop(structure: Structure, removed, drop: float, evaluate) -> None:
-    lost = evaluate(structure.model) - evaluate(structure.without(removed))
+    lost = score_of(evaluate, structure.model) - score_of(evaluate, structure.without(removed))
     if not lost <= drop:
         raise BudgetError(
             message(

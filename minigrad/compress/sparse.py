@@ -31,7 +31,14 @@ from .._errors import message
 from .._tensor import Tensor
 from ..nn.module import Module
 from ..nn.utils import prune
-from ._select import MaskedWeight, check_finite, for_each, select_masked
+from ._select import (
+    MaskedWeight,
+    check_finite,
+    for_each,
+    is_number,
+    parameter_of,
+    select_masked,
+)
 
 __all__ = [
     "apply_masks",
@@ -96,9 +103,14 @@ def threshold_masks(
     chosen = select_masked(model, names, where)
     masks = {}
     for name, t in for_each(quality if threshold is None else threshold, chosen, where).items():
-        if not 0 <= t < np.inf:
+        if not is_number(t) or not 0 <= t < np.inf:
             raise ValueError(
-                message(where, "a bound for magnitudes.", expect="a number >= 0", actual=t)
+                message(
+                    where,
+                    "the bound for magnitudes is out of range.",
+                    expect="a finite number >= 0",
+                    actual=repr(t),
+                )
             )
         w, left = chosen[name].values(), chosen[name].mask
         if threshold is None:
@@ -203,8 +215,8 @@ def _score_of(name: str, w: np.ndarray, p: Tensor, criterion: str, rng) -> np.nd
 def _largest(scores: np.ndarray, keep: float | int, where: str) -> np.ndarray:
     """Return which of a flat array of scores are the largest; ties go to the first."""
     total = scores.size
-    is_count = isinstance(keep, (int, np.integer)) and not isinstance(keep, bool)
-    if isinstance(keep, bool) or not 0 <= keep <= (total if is_count else 1):
+    is_count = isinstance(keep, (int, np.integer))
+    if not is_number(keep) or not 0 <= keep <= (total if is_count else 1):
         raise ValueError(
             message(
                 where,
@@ -238,25 +250,35 @@ def apply_masks(model: Module, masks: Masks) -> None:
     ------
     AttributeError
         If a mask's name is no parameter.
+    TypeError
+        If a mask is no tensor.
     ValueError
-        If a mask does not have its weight's shape.
+        If a mask does not have its weight's shape, or is neither 0 nor 1 somewhere.
     """
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name, mask in masks.items():
         # While a weight is computed from others (quantization-aware training), those are meant.
         p = parameters.get(f"{name}_orig")
-        p = model.get_parameter(name) if p is None else p
-        _check_shape("apply_masks", name, mask, p)
+        p = parameter_of(model, name, "apply_masks") if p is None else p
+        _check_mask("apply_masks", name, mask, p)
         array = p.array
         array *= mask.to(p.device).array  # many times faster than to write zeros where it is False,
         array += 0  # but makes -0.0 of negative weights, and this 0.0 of that
         p.bump_version()
 
 
-def _check_shape(where: str, name: str, mask: Tensor, p: Tensor) -> None:
+def _check_mask(where: str, name: str, mask: Tensor, p: Tensor) -> None:
+    where = f"{where} {name!r}"
+    if not isinstance(mask, Tensor):
+        problem, do = "the mask is not a tensor.", "make it one with minigrad.tensor(...)"
+        actual = type(mask).__name__
+        raise TypeError(message(where, problem, expect="a Tensor", actual=actual, do=do))
     if mask.shape != p.shape:
         problem = "the mask does not have the weight's shape."
-        raise ValueError(message(f"{where} {name!r}", problem, expect=p.shape, actual=mask.shape))
+        raise ValueError(message(where, problem, expect=p.shape, actual=mask.shape))
+    if mask.dtype.kind != "b" and not ((mask.array == 0) | (mask.array == 1)).all():
+        problem = "the mask holds other numbers than 0 and 1, and would scale the weights."
+        raise ValueError(message(where, problem, do="say which stay: mask = scores > threshold"))
 
 
 def attach_masks(model: Module, masks: Masks) -> None:
@@ -267,7 +289,7 @@ def attach_masks(model: Module, masks: Masks) -> None:
     was pruned stays pruned. Errors as `apply_masks`; then nothing is attached.
     """
     for name, weight in select_masked(model, masks, "attach_masks").items():
-        _check_shape("attach_masks", name, masks[name], weight.parameter)
+        _check_mask("attach_masks", name, masks[name], weight.parameter)
     for name, mask in masks.items():
         path, _, own = name.rpartition(".")
         prune.custom_from_mask(model.get_submodule(path), own, mask)

@@ -10,15 +10,15 @@ Before this: ``csr.py``, ``container.py``. Next: ``budget.py``, which fits masks
 
 from __future__ import annotations
 
-import copy
 import os
 from tempfile import TemporaryDirectory
 
 from .._errors import message
 from ..nn.module import Module
+from ..nn.recorder import working_copy
 from ..serialize import save
 from ._recompute import Recompute, recomputed
-from .container import compressed_sizes
+from .container import StoredTensor, compressed_sizes
 from .csr import save_sparse
 from .sparse import detach_masks
 
@@ -36,7 +36,7 @@ def plain_copy(model: Module) -> Module:
     if not isinstance(model, Module):
         actual = type(model).__name__
         raise TypeError(message("compress", "not a network.", expect="a Module", actual=actual))
-    copied = copy.deepcopy(model)
+    copied = working_copy(model, "compress")
     detach_masks(copied)
     for module, rule in recomputed(copied, Recompute):
         rule.remove(module)
@@ -57,11 +57,17 @@ def stored_bytes(model: Module) -> dict[str, int]:
         Bytes: ``"dense"`` by `minigrad.save`, ``"sparse"`` by `save_sparse` (CSR), ``"coded"`` by
         `save_compressed` (relative indices and codebook, both Huffman coded).
     """
-    state = plain_copy(model).state_dict()
+    return write_all(plain_copy(model))[0]
+
+
+def write_all(model: Module) -> tuple[dict[str, int], list[StoredTensor]]:
+    """Return the `stored_bytes` of a plain model, and what each tensor takes in the coded file."""
+    state = model.state_dict()
     with TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.npz")
         save(state, path)
         dense = os.path.getsize(path)
         sparse = save_sparse(state, path)
-    coded = FRAME + sum(stored.nbytes for stored in compressed_sizes(state))
-    return {"dense": dense, "sparse": sparse, "coded": coded}
+    tensors = compressed_sizes(state)
+    coded = FRAME + sum(stored.nbytes for stored in tensors)
+    return {"dense": dense, "sparse": sparse, "coded": coded}, tensors

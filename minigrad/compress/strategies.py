@@ -38,7 +38,7 @@ from .._tensor import Tensor
 from ..nn.module import Module
 from .cuts import CutChannels, CutWeights, Keep
 from .plans import Schedule, curve, final_shares, in_pairs
-from .sensitivity import BudgetError, check_drop_budget
+from .sensitivity import BudgetError, check_drop_budget, score_of
 
 __all__ = [
     "Step",
@@ -123,7 +123,9 @@ def in_rounds(
     Raises
     ------
     TypeError
-        If `model`, `train` or `evaluate` are not what they are called.
+        If `model`, `train`, `cut` or `evaluate` are not what they are called.
+    BudgetError
+        If a round cannot reach what is planned for it; it says what was reached.
     """
     if not isinstance(model, Module):
         actual = type(model).__name__
@@ -139,20 +141,33 @@ def in_rounds(
                     do="hand over the function itself, without calling it",
                 )
             )
-    cut = CutWeights() if cut is None else cut
+    cut = _as_cut(cut)
     # The checks are done when this returns; the rounds run when the caller asks for them.
     return _rounds(model, train, plan, cut, rewind_to, evaluate)
 
 
 def _rounds(model, train, plan, cut, rewind_to, evaluate) -> Iterator[Step]:
     for number, keep in enumerate(plan, 1):
-        model = cut(model, keep)
+        try:
+            model = cut(model, keep)
+        except BudgetError as error:
+            asked = keep if isinstance(keep, Mapping) else f"{keep:.2%}"
+            raise BudgetError(f"round {number}, down to {asked}: {error}", error.reached) from error
         if rewind_to is not None:
             rewind(model, rewind_to)
         if train is not None:
             train(model)
-        score = None if evaluate is None else float(evaluate(model))
+        score = None if evaluate is None else score_of(evaluate, model)
         yield Step(number, keep, cut.left(model), score, model)
+
+
+def _as_cut(cut):
+    """Return the cut, the usual one for None; refuse what is none."""
+    cut = CutWeights() if cut is None else cut
+    if isinstance(cut, type) or not callable(cut) or not hasattr(cut, "left"):
+        problem, expect = "this is no cut.", "CutWeights(...), CutChannels(...), or your own"
+        raise TypeError(message("strategy", problem, expect=expect, actual=repr(cut)))
+    return cut
 
 
 # --------------------------------------------------------------------------------- strategies
@@ -170,7 +185,7 @@ def one_shot(
     keep : float, int, or dict of str to float
         What is left: a share, a number of what the cut measures, or shares by layer.
     """
-    cut = CutWeights() if cut is None else cut
+    cut = _as_cut(cut)
     return in_rounds(model, train, [final_shares(keep, cut, model)], cut=cut, **options)
 
 
@@ -202,7 +217,7 @@ def iterative(
     Han, Pool, Tran and Dally (2015), section 3.5: of the same sparsity, pruning in rounds with
     training in between is the more accurate.
     """
-    cut = CutWeights() if cut is None else cut
+    cut = _as_cut(cut)
     plan = curve(final_shares(keep, cut, model), rounds, schedule)
     return in_rounds(model, train, plan, cut=cut, **options)
 
@@ -233,7 +248,7 @@ def hierarchical(
     schedule : {"cubic", "exponential"} or callable
         For several rounds: how each pair comes to its share.
     """
-    cut = CutWeights() if cut is None else cut
+    cut = _as_cut(cut)
     keep = final_shares(keep, cut, model)
     if not isinstance(keep, Mapping):
         keep = dict.fromkeys(cut.layers(model), keep)
@@ -267,12 +282,21 @@ def lottery_ticket(
     rewind_to : dict of str to Tensor
         ``model.state_dict()`` from before training or, for deeper networks, from early in it.
 
+    Raises
+    ------
+    TypeError
+        If `rewind_to` is no state dict: without it this is `iterative`.
+
     Notes
     -----
     Frankle and Carbin (2019), The lottery ticket hypothesis: finding sparse, trainable neural
     networks, section 1; the early state: Frankle, Dziugaite, Roy and Carbin (2020), Linear mode
     connectivity and the lottery ticket hypothesis.
     """
+    if not isinstance(rewind_to, Mapping):
+        problem, actual = "there is no early state to go back to.", type(rewind_to).__name__
+        expect = "a state_dict() from before training, or from early in it"
+        raise TypeError(message("lottery_ticket", problem, expect=expect, actual=actual))
     options = dict(options, rounds=rounds, schedule=schedule, rewind_to=rewind_to)
     return iterative(model, train, keep, **options)
 
@@ -346,7 +370,7 @@ def adaptive(
         problem, expect = "rate is out of range.", "a share above 0 and below 1"
         raise ValueError(message("adaptive", problem, expect=expect, actual=rate))
     plan = (rate**i for i in itertools.count(1))
-    return within(in_rounds(model, train, plan, **options), evaluate(model) - drop)
+    return within(in_rounds(model, train, plan, **options), score_of(evaluate, model) - drop)
 
 
 def within(steps: Iterable[Step], lowest: float) -> Iterator[Step]:

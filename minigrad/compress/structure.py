@@ -23,7 +23,6 @@ much to remove.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from .._errors import message
 from .._tensor import Tensor
 from ..nn.layers import Linear, _BatchNorm, _Conv2d
 from ..nn.module import Module
+from ..nn.recorder import working_copy
 from ..nn.utils.prune import is_pruned
 from . import importance
 from .channels import STAYS, Channels, Reason
@@ -296,6 +296,8 @@ class Structure:
 
         Raises
         ------
+        TypeError
+            If the channels of a layer are no list.
         IndexError
             If a layer has no such channel.
         ValueError
@@ -306,6 +308,9 @@ class Structure:
         for layer, indices in channels.items():
             group = self.group_of(layer)
             units = group.layers[layer]
+            if not isinstance(indices, Iterable):
+                problem, expect = f"the channels of {layer!r} are no list.", "such as [0, 3]"
+                raise TypeError(message("prune", problem, expect=expect, actual=repr(indices)))
             for i in indices:
                 if not (isinstance(i, (int, np.integer)) and -len(units) <= i < len(units)):
                     raise IndexError(
@@ -386,7 +391,7 @@ class Structure:
         RuntimeError
             If the smaller network does not compute on the example what the masked one does.
         """
-        gone, small = self._gone(removed), copy.deepcopy(self.model)
+        gone, small = self._gone(removed), working_copy(self.model, "prune")
         for name, tensor in [*small.named_parameters(), *small.named_buffers()]:
             array = tensor.array
             for axis in range(array.ndim):
@@ -406,7 +411,7 @@ class Structure:
         Zero are the weights that make a channel *and* the weights that read it. So it says
         nothing whatever the activation makes of a zero: sigmoid(0) is 0.5.
         """
-        gone, masked = self._gone(removed), copy.deepcopy(self.model)
+        gone, masked = self._gone(removed), working_copy(self.model, "prune")
         for name, parameter in masked.named_parameters():
             for axis in range(parameter.ndim):
                 stay = self._stay(name, axis, gone)
@@ -435,7 +440,7 @@ class Structure:
         with autograd.no_grad():
             expected = list(tensors_in(masked.eval()(*self.example)))
             try:
-                actual = list(tensors_in(copy.deepcopy(small).eval()(*self.example)))
+                actual = list(tensors_in(working_copy(small, "prune").eval()(*self.example)))
             except Exception as error:
                 raise _does_not_run(error) from error
         for y, z in zip(expected, actual):

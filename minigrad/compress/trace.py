@@ -12,7 +12,6 @@ Before this: ``autograd.py``. Next: ``channels.py``, which follows channels alon
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from .._tensor import Tensor
 from ..autograd import Function
 from ..nn.layers import _BatchNorm
 from ..nn.module import Module
+from ..nn.recorder import working_copy
 from ..ops.conv import Conv2d, Conv2dInput
 from ..ops.linalg import Linear, MatMul
 
@@ -44,14 +44,17 @@ class Trace:
     Attributes
     ----------
     nodes : list of Function
-        Every op that led to the outputs, sources first.
+        Every op that led to the outputs or to what a module returned, sources first.
     names : dict from Tensor to str
         The parameters and floating buffers of the copy that ran, and their names.
     outputs : list of Tensor
-    calls : list of Call
-        The modules in the order in which they finished.
     batch : int
         The number of samples in the example.
+    calls : list of Call
+        The modules in the order in which they finished.
+    cut_off : list of Function
+        Ends of the graph that are no output: what a module returned, and nothing recorded reads.
+        It was detached, or went through NumPy, or was not used.
     """
 
     nodes: list
@@ -59,13 +62,15 @@ class Trace:
     outputs: list
     batch: int
     calls: list[Call] = field(default_factory=list)
+    cut_off: list[Function] = field(default_factory=list)
 
 
 def trace(model: Module, example) -> Trace:
     """Run a copy of the network on one batch, and return what it computed.
 
     The copy runs in evaluation mode, so that nothing is drawn at random; only batch norms use
-    their batch's statistics, because then each of them is a single op of the graph.
+    their batch's statistics, because then each of them is a single op of the graph. Modules record
+    even where their caller says ``no_grad()``: frozen layers compute, too.
 
     Parameters
     ----------
@@ -80,9 +85,11 @@ def trace(model: Module, example) -> Trace:
         If `model` is no Module, or `example` holds no tensor.
     ValueError
         If the output does not depend on a parameter.
+    RuntimeError
+        If the model cannot be copied.
     """
     inputs = check_example(model, example)
-    model = copy.deepcopy(model).eval()
+    model = working_copy(model, "compress").eval()
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.training = True
@@ -93,8 +100,11 @@ def trace(model: Module, example) -> Trace:
             names[tensor] = name
 
     calls = []
+    recording = autograd.enable_grad()
     for path, module in model.named_modules():
+        module.register_forward_pre_hook(lambda module, args: recording.__enter__())
         module.register_forward_hook(_note(path, calls))
+        module.register_forward_hook(lambda module, args, output: recording.__exit__())
     with autograd.enable_grad():
         outputs = list(tensors_in(model(*inputs)))
     recorded = [y for y in outputs if y.creator is not None]
@@ -107,8 +117,14 @@ def trace(model: Module, example) -> Trace:
                 do="return what was computed, without no_grad() and detach()",
             )
         )
-    nodes = in_forward_order([y.creator for y in recorded])
-    return Trace(nodes, names, recorded, inputs[0].shape[0] if inputs[0].ndim else 1, calls)
+    ends = [y.creator for y in recorded]
+    results = [call.result for call in calls if isinstance(call.result, Function)]
+    nodes = in_forward_order([*ends, *results])
+    read = {source for node in nodes for source in node.edges}
+    cut_off = [node for node in nodes if node not in read and node not in ends]
+    return Trace(
+        nodes, names, recorded, inputs[0].shape[0] if inputs[0].ndim else 1, calls, cut_off
+    )
 
 
 def check_example(model, example) -> tuple:

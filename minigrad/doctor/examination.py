@@ -1,6 +1,7 @@
 """`examine`: all questions in the order in which a wrong answer explains the later ones.
 
-Before this: ``case.py``, ``data.py``, ``output.py``, ``gradients.py``, ``learning.py``.
+Before this: ``case.py``, ``data.py``, ``output.py``, ``gradients.py``, ``learning.py``. Next:
+``environment.py``, which looks at the machine instead.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ Before this: ``gradients.py``. Next: ``examination.py``.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from .. import autograd, backend, nn, optim
 from .._tensor import Tensor
+from ..nn.recorder import working_copy
 from .case import Case
 from .report import Check, wrong
 
@@ -48,7 +48,7 @@ def learn_by_heart(
     inputs, targets = _few(case, samples)
     best: dict = {}
     for maker in optimizers:
-        model = copy.deepcopy(case.model)
+        model = working_copy(case.model, "doctor")
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()  # what is learned by heart shall not be half hidden

@@ -131,8 +131,8 @@ def named_terms(e: Evidence) -> Iterator[Cause]:
         if len(wrong) == 1 or None not in phrases:
             known = [f"'{n}' is multiplied by {c:.6g}" for n, c in zip(names, coefficients)]
             texts = [k if phrase is None else phrase for phrase, k in zip(phrases, known)]
-            shown = [f"{c:+.6g} times '{n}'" for n, c in zip(names, coefficients)]
-            yield Cause("; ".join([t for t in texts if t]), "yours is " + " ".join(shown))
+            shown = [f"{c + 0.0:.6g} times '{n}'" for n, c in zip(names, coefficients)]
+            yield Cause("; ".join([t for t in texts if t]), f"yours is {' and '.join(shown)}")
 
 
 def _coefficient(term: str, c: float, sizes: dict[str, float]) -> str | None:

@@ -6,6 +6,7 @@ Before this: ``naming.py``. Next: ``structure.py``.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,7 +41,8 @@ def unnamed_factor(e: Evidence) -> Iterator[Cause]:
 
 def element_ratio(e: Evidence) -> Iterator[Cause]:
     """A factor that is a simple expression of an input or of the output."""
-    matches = _matching_factors(e, constants=e.elsewhere is not None)
+    found = _matching_factors(e, constants=e.elsewhere is not None)
+    matches = list(found)
     if matches and e.elsewhere is not None:
         again = _matching_factors(e.elsewhere)
         matches = [match for match in matches if match in again]
@@ -48,24 +50,45 @@ def element_ratio(e: Evidence) -> Iterator[Cause]:
         return
     extra = min([extra for extra, _, _ in matches], key=len)
     matches = [(text, too_many) for other, text, too_many in matches if other == extra]
-    _, too_many = min(matches, key=lambda match: len(match[0]))
+    best, too_many = min(matches, key=lambda match: (_is_roundabout(e, match[0]), len(match[0])))
+    formulas = list(wrong_formula(e)) if _is_roundabout(e, best) else []
+    if formulas:  # yours is gy * x says more than that y/x is missing
+        yield min(formulas, key=lambda cause: len(cause.text))
+        return
     names = sorted([text for text, side in matches if side == too_many], key=len)
     names = [n for n in names if n.strip("|") == n] or names  # |x| beside x tells nothing more
-    cause = _factor_phrase(e, names, too_many)
+    values = found[extra, best, too_many]
+    equal = [n for n in names if _same(found[extra, n, too_many], values)]
+    cause = _factor_phrase(e, [best, *[n for n in equal if n != best]], too_many)
     yield Cause(f"{cause}; and {extra}" if extra else cause, "so it is in every entry")
 
 
-def _matching_factors(e: Evidence, constants: bool = False) -> list[tuple[str, str, bool]]:
-    """Return the expressions that yours has too much (True) or too little, and what else."""
+def _is_roundabout(e: Evidence, text: str) -> bool:
+    """Whether an expression is made of the output and an input, such as y/x for 1/norm(x)."""
+    words = set(re.findall(r"\w+", text))
+    return "y" in words and "y" not in e.problem.names and not words.isdisjoint(e.problem.names)
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.allclose(a, b, rtol=1e-9, atol=0, equal_nan=True)
+
+
+def _matching_factors(e: Evidence, constants: bool = False) -> dict[tuple, np.ndarray]:
+    """Return what else, the expressions that yours has too much (True) or too little, and values.
+
+    Where the factor is the same number in every entry, no expression that varies is looked at.
+    """
     big = [e.known & (abs(g) > 1e-4 * e.scale) for g in e.expected]
     if not any([b.any() for b in big]) or (e.known & ~e.wrong & np.any(big, axis=0)).any():
-        return []  # where some entries are right, it is a matter of places
+        return {}  # where some entries are right, it is a matter of places
     ratio = np.concatenate([g[b] / x[b] for g, x, b in zip(e.yours, e.expected, big)])
-    found, sizes = [], sizes_of(e)
+    found, sizes, is_number = {}, sizes_of(e), e.ratio() is not None
     for text, values, may_be_constant in _expressions(e):
         constant = e.x.size > 1 and bool(np.ptp(values[e.known]) <= 1e-9 * abs(values).max())
         if constant and not may_be_constant and not constants:
             continue  # then it is a number, and tells nothing of this expression
+        if is_number and not constant:
+            continue
         factors = np.concatenate([values[b] for b in big])
         for too_many in (True, False):
             c = _common(ratio / factors if too_many else ratio * factors)
@@ -74,7 +97,7 @@ def _matching_factors(e: Evidence, constants: bool = False) -> list[tuple[str, s
                 continue
             factor = values if too_many else 1 / values
             if e.close([np.where(g == 0, 0.0, c * factor * g) for g in e.expected]):
-                found.append((extra, text, too_many))
+                found.setdefault((extra, text, too_many), values)
     return found
 
 
@@ -100,6 +123,10 @@ def _factor_phrase(e: Evidence, names: list[str], too_many: bool) -> str:
     both = name if name in e.problem.names else " = ".join(names[:2])
     if e.x.shape == e.y.shape and e.close(e.upstreams):
         return f"the factor {f'1/{name}' if too_many else both} is missing (yours is gy alone)"
+    if len(name) > 16:  # too long to be said three times
+        if too_many:
+            return f"the factor {name} is too many, or a division by it is missing"
+        return f"the factor {name} is missing, or a division by it is too many"
     if too_many:
         return f"{name} times too large: the factor {both} is too many, or 1/{name} is missing"
     return f"{name} times too small: the factor {both} is missing, or 1/{name} is too many"

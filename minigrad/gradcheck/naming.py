@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,7 +35,25 @@ def factor_names(value: float, sizes: dict[str, float]) -> list[str]:
         if same_number(number, value):
             found[name] = min(cost, found.get(name, cost))
     cheapest = min(found.values(), default=0.0)
-    return [name for name, cost in found.items() if cost <= cheapest + 0.4][:3]
+    simplest = [name for name, cost in found.items() if cost <= cheapest + 0.4]
+    own = {name for name in sizes if ".s" not in name and name not in _of_equal_size(sizes)}
+    by_name = [name for name in simplest if own.issuperset(_words(name)) and _words(name)]
+    if by_name:  # then lengths such as x.shape[0], and 3/2 for (1 - p)/p, say nothing more
+        whole = [name for name in simplest if name.removeprefix("1/").isdigit()]
+        named = [name for name in simplest if ".s" not in name and _words(name) & {*sizes}]
+        simplest = [name for name in simplest if name in named or name in whole]
+    return simplest[:3]
+
+
+def _words(text: str) -> set[str]:
+    """Return the names in an expression."""
+    return set(re.findall(r"[^\W\d][\w .]*(?<! )", text))
+
+
+def _of_equal_size(sizes: dict[str, float]) -> set[str]:
+    """Return the names that share their number: nobody knows which of them is meant."""
+    counts = [value for name, value in sizes.items() if ".s" not in name]
+    return {name for name, value in sizes.items() if counts.count(value) > 1}
 
 
 def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
@@ -43,23 +62,26 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
     for name, value in sizes.items():
         if 0 < value < math.inf and value != 1:
             (plain if ".s" in name else named)[name] = float(value)
-    for cost, group in ((1.0, named), (1.5, plain)):
+    for base, group in ((1.0, named), (1.5, plain)):
         for name, n in group.items():
+            cost = base + 0.5 * ("*" in name)
+            whole = f"({name})" if "*" in name else name
             yield cost, name, n
-            yield cost, f"1/{name}", 1 / n
+            yield cost, f"1/{whole}", 1 / n
             yield cost + 1, f"sqrt({name})", math.sqrt(n)
             yield cost + 1, f"1/sqrt({name})", 1 / math.sqrt(n)
     for p, q in itertools.product(range(1, 10), repeat=2):
-        if math.gcd(p, q) == 1 and p != q:
+        if math.gcd(p, q) == 1 and p != q and (1 in (p, q) or max(p, q) < 5):
             cost = {2: 1.0, 3: 1.0, 4: 1.0}.get(max(p, q), 2.0) if 1 in (p, q) else 2.2
             yield cost, f"{p}/{q}" if q > 1 else str(p), p / q
     for name, n in _CONSTANTS.items():
         yield 2.0, name, n
         yield 2.0, f"1/{name}", 1 / n
-    for cost, group in ((2.0, named), (2.4, plain)):
+    for cost, group in ((2.0, named), (2.5, plain)):
         for name, n in group.items():
-            yield cost, f"{name}**2", n * n
-            yield cost, f"1/{name}**2", 1 / (n * n)
+            whole = f"({name})" if "*" in name else name
+            yield cost, f"{whole}**2", n * n
+            yield cost, f"1/{whole}**2", 1 / (n * n)
     for name, n in named.items():
         if n < 1:
             yield 1.5, f"(1 - {name})", 1 - n
@@ -68,7 +90,7 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
             yield 2.0, f"(1 - {name})/{name}", (1 - n) / n
             yield 2.2, f"(1 - {name})**2", (1 - n) ** 2
             yield 2.2, f"1/(1 - {name})**2", 1 / (1 - n) ** 2
-    for cost, group in ((2.0, named), (2.4, plain)):
+    for cost, group in ((1.9, named), (2.4, plain)):
         for name, n in group.items():
             if n > 2:
                 yield cost, f"({name} - 1)", n - 1
@@ -76,20 +98,24 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
                 yield cost, f"{name}/({name} - 1)", n / (n - 1)
                 yield cost, f"({name} - 1)/{name}", (n - 1) / n
     for name, n in named.items():
-        for k in (2, 3, 4):
+        for k in [k for k in (2, 3, 4) if k != n]:
             yield 2.1, f"{k}*{name}", k * n
             yield 2.1, f"1/({k}*{name})", 1 / (k * n)
             yield 2.1, f"{name}/{k}", n / k
             yield 2.1, f"{k}/{name}", k / n
     for cost, group in ((1.5, named), (2.0, plain)):
         for (a, n), (b, m) in itertools.combinations(group.items(), 2):
+            if "*" in a + b:
+                continue
             yield cost, f"{a}*{b}", n * m
             yield cost, f"1/({a}*{b})", 1 / (n * m)
             yield cost, f"{a}/{b}", n / m
             yield cost, f"{b}/{a}", m / n
+    equal = _of_equal_size(sizes)
     for (a, n), (b, m), (c, k) in itertools.combinations(named.items(), 3):
-        yield 2.5, f"{a}*{b}*{c}", n * m * k
-        yield 2.5, f"1/({a}*{b}*{c})", 1 / (n * m * k)
+        cost = 2.2 if equal.isdisjoint((a, b, c)) else 2.7
+        yield cost, f"{a}*{b}*{c}", n * m * k
+        yield cost, f"1/({a}*{b}*{c})", 1 / (n * m * k)
 
 
 def same_number(a: float, b: float) -> bool:
@@ -127,20 +153,45 @@ def all_sizes(sizes: dict[str, float], inputs: list, names: list[str], y) -> dic
         if isinstance(x, (int, float)) and not isinstance(x, bool):
             found.setdefault(name, float(x))
     taken = {*found.values(), 1.0}
-    for name, x in zip([*names, "y"], [*inputs, y]):
-        name = name.replace(" ", "_")
-        if isinstance(x, np.ndarray):
-            measures = [(f"{name}.shape[{k}]", n) for k, n in enumerate(x.shape)]
-            measures += [(f"{name}.size", x.size)] if x.ndim != 1 else []
-            for count in range(2, x.ndim):  # what a sum or mean over some of the axes runs over
-                for axes in itertools.combinations(range(x.ndim), count):
-                    text = "*".join([f"{name}.shape[{k}]" for k in axes])
-                    measures.append((text, math.prod([x.shape[k] for k in axes])))
-            for text, n in measures:
-                if float(n) not in taken:
-                    found[text] = float(n)
-                    taken.add(float(n))
+    arrays = [(n.replace(" ", "_"), x) for n, x in zip([*names, "y"], [*inputs, y])]
+    arrays = [(name, x) for name, x in arrays if isinstance(x, np.ndarray)]
+    measures = []
+    for name, x in arrays:
+        measures += [(f"{name}.shape[{k}]", n) for k, n in enumerate(x.shape)]
+        measures += [(f"{name}.size", x.size)] if x.ndim != 1 else []
+    for name, x in reversed(arrays):  # what a sum or mean over some of the axes runs over
+        for count in range(2, x.ndim):
+            for axes in itertools.combinations(range(x.ndim), count):
+                text = "*".join([f"{name}.shape[{k}]" for k in axes])
+                measures.append((text, math.prod([x.shape[k] for k in axes])))
+    for text, n in measures:
+        if float(n) not in taken:
+            found[text] = float(n)
+            taken.add(float(n))
     return found
+
+
+# ---------------------------------------------------------------------------------------- axes
+
+
+def listed(axes, names: list[str] | None = None) -> str:
+    """Return ``axis 0`` or ``axes 0, 2 and 3 (W)``: the axes, with what they are called."""
+    parts = [str(k) for k in axes] if names is None else names
+    text = " and ".join([part for part in (", ".join(parts[:-1]), parts[-1]) if part])
+    return f"{'axis' if len(parts) == 1 else 'axes'} {text}"
+
+
+def named_axes(axes, shape: tuple, sizes: dict[str, float], shapes: list[tuple]) -> str:
+    """Return the axes with the sizes that they are named for.
+
+    Where two sizes have that length, or two axes of one array, nobody knows which is meant.
+    """
+    parts = []
+    for k in axes:
+        names = [name for name, n in sizes.items() if n == shape[k]]
+        unique = len(names) == 1 and all([s.count(shape[k]) < 2 for s in [shape, *shapes]])
+        parts.append(f"{k} ({names[0]})" if unique else str(k))
+    return listed(axes, parts)
 
 
 # -------------------------------------------------------------------------------------- arrays

@@ -15,7 +15,7 @@ import numpy as np
 
 from .evidence import Cause, Evidence
 from .factors import sizes_of
-from .naming import scaled
+from .naming import named_axes, scaled
 
 
 def wrong_shape(e: Evidence) -> Iterator[Cause]:
@@ -58,9 +58,8 @@ def missing_sum(e: Evidence, yours: tuple) -> Candidates:
     for axes in _subsets([k for k, n in enumerate(yours) if n != 1]):
         rest = [n for k, n in enumerate(yours) if k not in axes]
         if _squeezed(rest) == _squeezed(e.x.shape):
-            which = _axes(e, axes, yours)
             sums = [g.sum(axis=axes).reshape(e.x.shape) for g in e.yours]
-            yield f"the sum over {which} is missing", sums
+            yield f"the sum over {_of_the_output(e, axes, yours)} is missing", sums
 
 
 def turned(e: Evidence, yours: tuple) -> Candidates:
@@ -101,15 +100,23 @@ def summed_too_much(e: Evidence, yours: tuple) -> Candidates:
 
 
 def summed_elsewhere(e: Evidence, yours: tuple) -> Candidates:
-    """Yield the upstream gradient summed over one axis, where it should be another."""
-    for wrong, right in itertools.permutations(range(e.y.ndim), 2):
-        arrays = [g.sum(axis=wrong) for g in e.upstreams]
-        expected = [g.sum(axis=right) for g in e.upstreams]
-        if arrays[0].shape != yours or expected[0].size != e.x.size:
+    """Yield the upstream gradient summed over some axes, where it should be others."""
+    if not 0 < e.y.ndim < 6:
+        return
+    sums = {}
+    for axes in _subsets(range(e.y.ndim)):
+        rest = [n for k, n in enumerate(e.y.shape) if k not in axes]
+        if _squeezed(rest) in (_squeezed(e.x.shape), _squeezed(yours)):
+            sums[axes] = [g.sum(axis=axes) for g in e.upstreams]
+    for right, expected in sums.items():
+        fits = expected[0].size == e.x.size
+        if not fits or not e.close([g.reshape(e.x.shape) for g in expected], e.expected):
             continue
-        if e.close([g.reshape(e.x.shape) for g in expected], e.expected):
-            text = f"summed over {_axes(e, (wrong,), e.y.shape)} instead of "
-            yield text + _axes(e, (right,), e.y.shape), arrays
+        for wrong, arrays in sums.items():
+            if wrong != right and arrays[0].size == np.prod(yours):
+                text = f"summed over {_axes(e, wrong, e.y.shape)} instead of "
+                text += _axes(e, right, e.y.shape)
+                yield text, [g.reshape(yours) for g in arrays]
 
 
 def not_cut(e: Evidence, yours: tuple) -> Candidates:
@@ -167,8 +174,20 @@ def _squeezed(shape) -> tuple:
 
 def _axes(e: Evidence, axes: tuple, shape: tuple) -> str:
     """Return ``axis 0 (N)``: the axes with the sizes that they are named for."""
-    parts = []
-    for k in axes:
-        names = [name for name, n in e.problem.sizes.items() if n == shape[k]]
-        parts.append(f"{k} ({' or '.join(names)})" if names else f"{k}")
-    return f"{'axis' if len(parts) == 1 else 'axes'} {' and '.join(parts)}"
+    arrays = [x.shape for x in e.problem.inputs if isinstance(x, np.ndarray)]
+    return named_axes(axes, shape, e.problem.sizes, [*arrays, e.y.shape])
+
+
+def _of_the_output(e: Evidence, axes: tuple, yours: tuple) -> str:
+    """Name axes of yours: where it is the output with some axes summed, as the output counts them.
+
+    After ``gy.sum(0)``, what is axis 1 of yours is axis 2 of `gy`, which a learner thinks of.
+    """
+    kept = [
+        left
+        for left in itertools.combinations(range(e.y.ndim), len(yours))
+        if tuple([e.y.shape[k] for k in left]) == yours
+    ]
+    if len(yours) == e.y.ndim or len(kept) != 1:
+        return _axes(e, axes, yours)
+    return f"{_axes(e, tuple([kept[0][k] for k in axes]), e.y.shape)} of the output"

@@ -14,6 +14,7 @@ import numpy as np
 
 from .evidence import Cause, Evidence
 from .factors import own_output
+from .naming import listed
 
 
 def wrong_structure(e: Evidence) -> Iterator[Cause]:
@@ -55,8 +56,8 @@ def overwritten(e: Evidence) -> Iterator[Cause]:
                 arrays.append(shares[chosen, np.arange(e.x.size)].reshape(e.x.shape))
             if e.close(arrays):
                 repeated = _repeated_index(e)
-                over = " and ".join([str(k) for k in axes])
-                text = f"only the {which} contribution along axis {over} of the output is kept"
+                over = listed(axes)
+                text = f"only the {which} contribution along {over} of the output is kept"
                 if repeated:
                     text = f"contributions overwrite each other where {repeated} repeats"
                 yield Cause(f"{text}: = instead of +=", "add all of them up")
@@ -115,7 +116,7 @@ def wrong_order(e: Evidence) -> Iterator[Cause]:
     for count in range(1, len(long) + 1):
         for axes in itertools.combinations(long, count):
             if e.close([np.flip(g, axes) for g in e.expected]):
-                yield Cause(f"in reverse order along {_listed(axes)}")
+                yield Cause(f"in reverse order along {listed(axes)}")
     for axis in long:
         for by in range(1, e.x.shape[axis]):
             if e.close([np.roll(g, by, axis) for g in e.expected]):
@@ -129,7 +130,7 @@ def wrong_order(e: Evidence) -> Iterator[Cause]:
         if not enough or _overlaps([g[moved] for g in e.expected], before):
             continue  # then the right gradient looks the same when shifted
         if _overlaps([g[moved] for g in e.yours], before):
-            yield Cause(f"shifted by one along {_listed(axes)}")
+            yield Cause(f"shifted by one along {listed(axes)}")
     if e.x.shape != e.y.shape and e.x.size == e.y.size:
         flat = [gy.reshape(e.x.shape) for gy in e.upstreams]
         if e.close(flat) and e.close([_like_sorted(g, f) for g, f in zip(e.expected, flat)]):
@@ -191,10 +192,6 @@ def misplaced(e: Evidence) -> Iterator[Cause]:
         yield Cause("the right numbers in the wrong order")
 
 
-def _listed(axes: tuple) -> str:
-    return f"{'axis' if len(axes) == 1 else 'axes'} {' and '.join([str(k) for k in axes])}"
-
-
 def wrong_product(e: Evidence) -> Iterator[Cause]:
     """A product of two arrays, but not the right one: which is it?"""
     if e.y.ndim < 2:
@@ -206,6 +203,8 @@ def wrong_product(e: Evidence) -> Iterator[Cause]:
         for key in products:
             if products[key] is None or key in right or not _fits(e, key, q, e.yours):
                 continue
+            if "*" in key and not right:
+                continue  # then it is not known that a matrix product belongs there
             shown = key.format(name)
             yield Cause(_mistaken(key, right, name), f"yours is {shown}")
 
@@ -272,20 +271,20 @@ def missing_path(e: Evidence) -> Iterator[Cause]:
     missing = [expected - yours for expected, yours in zip(e.expected, e.yours)]
     proof = "expected - yours is exactly such a term"
     for axes in _groups_of(e.x.shape):
-        along = f"along {_listed(axes)}"
+        along = f"along {listed(axes)}"
         ones, centred = np.ones(e.x.shape), e.x - e.x.mean(axis=axes, keepdims=True)
         if _explained(missing, [ones], axes, e):
-            text = f"a term that is the same {along} is missing or wrong"
+            text = f"a term that is the same {along} is missing, wrong or too many"
             yield Cause(f"{text} (a path through a mean or a sum)", proof)
         if _explained(missing, [centred], axes, e):
-            text = f"a term proportional to {e.name} - mean({e.name}) {along} is missing or wrong"
+            text = f"a term proportional to {e.name} - mean({e.name}) {along} is missing, wrong or too many"
             yield Cause(f"{text} (the path through the variance)", proof)
         for name, q in _directions(e):
             if _explained(missing, [q], axes, e):
-                text = f"a term proportional to {name} {along} is missing or wrong"
+                text = f"a term proportional to {name} {along} is missing, wrong or too many"
                 yield Cause(f"{text} (a path through a sum)", proof)
         if _explained(missing, [ones, centred], axes, e):
-            text = f"the paths through the mean and the variance {along} are missing or wrong"
+            text = f"the paths through the mean and the variance {along} are missing, wrong or too many"
             yield Cause(text, "expected - yours is such terms")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .evidence import Cause, Evidence
+from .naming import listed
 from .problem import Objection
 
 _STEP = 4e-4
@@ -116,9 +117,7 @@ def _changed(name: str, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for count in range(1, min(q.ndim, 3) + 1):
         for axes in itertools.combinations(range(q.ndim), count):
             if all([q.shape[k] > 1 for k in axes]):
-                which = " and ".join([str(k) for k in axes])
-                turned = f"axis {which}" if count == 1 else f"axes {which}"
-                yield f"{name} were reversed along {turned}", np.flip(q, axes)
+                yield f"{name} were reversed along {listed(axes)}", np.flip(q, axes)
     for a, b in itertools.combinations(range(q.ndim), 2):
         if q.shape[a] == q.shape[b] > 1:
             yield f"{name} were transposed", q.swapaxes(a, b)

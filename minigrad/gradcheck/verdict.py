@@ -71,11 +71,21 @@ class InputDiagnosis:
             return "right"
         if self.wrong is None:
             return f"wrong: {self.cause}" if self.cause else "wrong"
-        count = f"{int(self.wrong.sum())} of {self.wrong.size} entries wrong"
-        return f"{count}: {self.cause or 'no known mistake gives these numbers'}"
+        return f"{self.count}: {self.cause or 'no known mistake gives these numbers'}"
+
+    @property
+    def count(self) -> str:
+        """How much of it is wrong, in a few words."""
+        if self.wrong is None:
+            return "wrong"
+        return f"{int(self.wrong.sum())} of {self.wrong.size} entries wrong"
 
     def __str__(self) -> str:
-        lines = [f"{self.name} {self.shape}: {self.heading}"]
+        return self.text(self.heading)
+
+    def text(self, heading: str) -> str:
+        """Return what is to be read of this input, under a heading."""
+        lines = [f"{self.name} {self.shape}: {heading}"]
         lines += ["    " + line for line in self.proof.splitlines()]
         if not self.ok:
             lines += table(self.entries, _SHOWN, ("index", "yours", "expected", "difference"))
@@ -148,7 +158,7 @@ class Diagnosis:
         lines = [self._headline()]
         lines += ["  " + line for line in self.proof.splitlines()]
         if self.problem is None:
-            lines += ["  " + str(found).replace("\n", "\n  ") for found in self.inputs]
+            lines += ["  " + text.replace("\n", "\n  ") for text in self._texts()]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -158,13 +168,28 @@ class Diagnosis:
         if self.ok:
             return f"{self.what}: the gradients are right."
         if self.problem is not None:
-            return f"{self.what}: {self.problem}."
-        named = next((x for x in self.inputs if x.cause is not None), None)
-        if named is None:
-            named = next(x for x in self.inputs if not x.ok)
+            return f"{self.what}: {self.problem}" + "." * (self.problem[-1] not in ".?!")
+        named = self._headlined
+        if named.cause is None:
             text = f"the gradient of {named.name} is wrong; no known mistake gives these numbers"
             return f"{self.what}: {text}."
         return f"{self.what}: the gradient of {named.name}: {named.cause}."
+
+    @property
+    def _headlined(self) -> InputDiagnosis:
+        """The input that the headline is about: the first with a cause, or else the first wrong."""
+        wrong = [x for x in self.inputs if not x.ok]
+        return next((x for x in wrong if x.cause is not None), wrong[0])
+
+    def _texts(self) -> list[str]:
+        """Return the inputs' texts; what the headline says is not said again."""
+        said, texts = None if self.ok else self._headlined, []
+        for x in self.inputs:
+            heading = x.heading
+            if said is not None and not x.ok and x.cause == said.cause:
+                heading = x.count if x is said else f"{x.count}, as for {said.name}"
+            texts.append(x.text(heading))
+        return texts
 
     # -------------------------------------------------------------------------- in a notebook
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 import tokenize
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +141,12 @@ def is_stub(exercise: Exercise, text: str) -> bool:
 # ------------------------------------------------------------------------------- the check
 
 
-def check_file(exercise: Exercise, path: Path, process: Child | None = None) -> Result:
+def check_file(
+    exercise: Exercise,
+    path: Path,
+    process: Child | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Result:
     """Check a learner's file; never raises for what the file holds or does.
 
     Parameters
@@ -150,6 +156,13 @@ def check_file(exercise: Exercise, path: Path, process: Child | None = None) -> 
         The learner's file.
     process : Child, optional
         One that was started before, so that nobody waits for its start. It may remain unused.
+    stop : callable, optional
+        Asked ten times a second whether to give up.
+
+    Raises
+    ------
+    StoppedError
+        `stop` said so.
     """
     path = Path(path).absolute()
     try:
@@ -161,7 +174,7 @@ def check_file(exercise: Exercise, path: Path, process: Child | None = None) -> 
         text = "Not started: read the text at the head of the file, then write "
         text += f"{' and '.join(exercise.functions)}."
         return _result(exercise, path, source, {"status": "todo", "cause": None, "text": text}, "")
-    answer, output = run_child(exercise, path, source, process)
+    answer, output = run_child(exercise, path, source, process, stop)
     if untouched and answer["status"] == "failed":
         answer = {**answer, "status": "todo", "cause": None}
     return _result(exercise, path, source, answer, output)
@@ -172,7 +185,9 @@ def _result(exercise, path, source: Source, answer: dict, output: str) -> Result
     return Result(exercise, path, source.saved, *fields)
 
 
-def run_child(exercise, path: Path, source: Source, process: Child | None) -> tuple[dict, str]:
+def run_child(
+    exercise, path: Path, source: Source, process: Child | None = None, stop=None
+) -> tuple[dict, str]:
     """Run a learner's file in a process of its own; return its answer and what it printed."""
     if process is None or not process.waits():
         process = Child(path.parent)
@@ -186,7 +201,7 @@ def run_child(exercise, path: Path, source: Source, process: Child | None) -> tu
             "answer": answer,
             "fault": fault,
         }
-        code, output = process.ask(request, exercise.timeout + SLOW_START)
+        code, output = process.ask(request, exercise.timeout + SLOW_START, stop)
         with contextlib.suppress(OSError, ValueError), open(answer, encoding="utf-8") as file:
             return json.load(file), output
         return _post_mortem(exercise, code, Path(fault)), output
@@ -202,7 +217,7 @@ def _post_mortem(exercise: Exercise, code: int | None, fault: Path) -> dict:
     if code is None or report.startswith("Timeout"):
         cause = "endless loop"
         text = f"Your code was still running after {exercise.timeout:g} seconds and was stopped"
-        text += f"{place}: does a loop there never end?"
+        text += f"{place}: does a loop there never end{exercise.slow and ', or ' + exercise.slow}?"
     elif report:
         cause = "crash"
         text = f"Python itself crashed{place}: {report.splitlines()[0]}"

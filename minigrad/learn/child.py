@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import inspect
 import json
 import linecache
 import os
+import re
 import sys
 import traceback
 import types
@@ -41,6 +43,7 @@ from .exercise import (
 )
 
 MEMORY_LIMIT = 2**30  # bytes that a learner's file may take, where the system can limit it
+IMPORTS = {"np": "import numpy as np", "numpy": "import numpy", "math": "import math"}
 LAST_FRAMES = 4  # of the learner's: a recursion has a thousand
 
 
@@ -145,8 +148,15 @@ def examine(exercise: Exercise, module, seed: int = 0) -> Verdict:
             text = f"The file does not define the function {name}, which is what is checked."
             return wrong(f"no function {name}", text)
     rng = np.random.default_rng([seed, exercise.number])
-    if exercise.check is not None:
-        return as_verdict(exercise.check(module, rng))
+    if exercise.cases is not None:
+        verdict = examine_cases(exercise, module, rng, seed)
+        if not verdict.ok or exercise.check is None:
+            return verdict
+    return as_verdict(exercise.check(module, rng))
+
+
+def examine_cases(exercise: Exercise, module, rng: np.random.Generator, seed: int) -> Verdict:
+    """Check each of the functions that an exercise asks for."""
     states = {}
     for name, cases in cases_of(exercise, rng):
         verdict = examine_function(getattr(module, name), cases, seed)
@@ -163,27 +173,73 @@ def examine(exercise: Exercise, module, seed: int = 0) -> Verdict:
 def examine_function(function: Callable, cases: list[Case], seed: int) -> Verdict:
     """Check one backward in all its cases."""
     for case in cases:
+        upstream = upstream_name(function, case)
+        called = f"called as {case.call(upstream)} with {case.shapes}"
         try:
-            _try_out(function, case, seed)
+            verdict = _try_out(function, case, seed, case.call(upstream))
+            verdict = verdict or as_verdict(diagnose_function(function, case, seed))
         except NotImplementedError:
             return to_do(f"{case.function} is not written yet: it raises NotImplementedError.")
-        report = diagnose_function(function, case, seed)
-        if not report.ok:
-            return wrong(report.cause, f"{report}\n\n  called as {case.call}, with {case}")
+        except Exception as error:
+            error.__notes__ = [*getattr(error, "__notes__", []), called]
+            raise
+        if not verdict.ok:
+            return _in_words_of(upstream, verdict.cause, f"{verdict}\n\n  {called}")
     return right()
 
 
-def _try_out(function: Callable, case: Case, seed: int) -> None:
-    """Call the function once, so that what it raises comes with the learner's own line."""
+def _try_out(function: Callable, case: Case, seed: int, call: str) -> Verdict | None:
+    """Call the function once: what it raises comes with its line, and no option may change."""
     inputs = [np.array(x) for x in case.inputs]
-    y = np.asarray(case.forward(*[x.copy() for x in inputs], **case.options))
+    options, before = case.options_at(inputs), case.options_at(inputs)
+    y = np.asarray(case.forward(*[x.copy() for x in inputs], **case.options_at(inputs)))
     gy = np.random.default_rng(seed).standard_normal(y.shape)
     try:
-        function(gy, *inputs, **case.options)
+        function(gy, *inputs, **options)
     except TypeError as error:
         if error.__traceback__.tb_next is None:  # the call itself did not fit
-            raise TypeError(f"{error}. It is called as {case.call}") from None
+            raise TypeError(f"{error}. It is called as {call}") from None
         raise
+    for name, value in before.items():
+        if isinstance(value, np.ndarray) and not np.array_equal(value, options[name]):
+            cause = f"{case.function} changes {name} in place"
+            text = f"{cause}.\n  the caller's array is overwritten: compute with a copy"
+            return wrong(cause, text)
+    return None
+
+
+def upstream_name(function: Callable, case: Case) -> str:
+    """Return what the learner calls the upstream gradient: the name of the first parameter."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return "gy"
+    if not parameters or parameters[0].kind == inspect.Parameter.VAR_POSITIONAL:
+        return "gy"
+    first, *others = [p.name for p in parameters]
+    # A name that means something else would make nonsense of the report.
+    confusing = "gy" in others or first in {*(case.names or []), *case.options}
+    return "gy" if confusing else first
+
+
+def _in_words_of(upstream: str, cause: str | None, text: str) -> Verdict:
+    """Return the verdict that something is wrong, where gy has the learner's name."""
+
+    def renamed(words):
+        return re.sub(r"\bgy\b", upstream, words)
+
+    return wrong(cause and renamed(cause), renamed(_said_once(cause, text)))
+
+
+def _said_once(cause: str | None, text: str) -> str:
+    """Return a report without the cause behind each input: its first line says it already."""
+    first, *lines = text.split("\n")
+    same, count = f": {cause}", 0
+    for i, line in enumerate(lines):
+        if cause and first.endswith(f"{same}.") and line.endswith(same):
+            lines[i] = line.removesuffix(same) + (", the same way" if count else "")
+            count += 1
+    return "\n".join([first, *lines])
 
 
 # ------------------------------------------------------------------------------- exceptions, told
@@ -205,6 +261,8 @@ def tell(error: BaseException, file: str, who: str) -> str:
     for frame in frames[-LAST_FRAMES:]:
         inside = f", in {frame.name}" if frame.name != "<module>" else ""
         lines += [f"  line {frame.lineno}{inside}", f"    {frame.line}"]
+    for note in getattr(error, "__notes__", []):
+        lines += ["", *[f"  {line}" for line in str(note).split("\n")]]
     return "\n".join(lines)
 
 
@@ -223,6 +281,11 @@ def _sentence(error: BaseException, who: str, place: str) -> str:
         return f"{who} asks for more memory than an exercise may have{place}."
     if isinstance(error, EOFError):
         return f"{who} asks for keyboard input{place}, and there is nobody to answer."
+    if kind(error) == "BdbQuit":
+        text = "starts the debugger, breakpoint(), and there is no keyboard here"
+        return f"{who} {text}{place}: print what you want to see."
+    if isinstance(error, NameError) and error.name in IMPORTS:
+        said += f": write `{IMPORTS[error.name]}` at the top"
     return f"{who} raises {kind(error)}{place}{': ' + said if said else ''}."
 
 

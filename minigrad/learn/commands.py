@@ -134,7 +134,7 @@ def check_one(workspace: Workspace, exercise: Exercise) -> int:
     """Check one exercise, print the report and return the exit code."""
     result = check_file(exercise, workspace.path(exercise))
     workspace.record(result)
-    print(describe(result))
+    print(describe(result, note=workspace.note))
     if not result.ok:
         print(paint(f"\nA hint: python -m minigrad learn hint {exercise.name}", "dim"))
     return 0 if result.ok else 1

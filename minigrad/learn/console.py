@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import shutil
 import sys
 import textwrap
 
@@ -54,14 +56,14 @@ def prepare() -> None:
         os.system("")  # turns on the reading of escape sequences
 
 
-def describe(result: Result, paint=paint) -> str:
+def describe(result: Result, paint=paint, note: str = "") -> str:
     """Return a result as text: what was checked, when it was saved, and what was found."""
     colour, words = HEADINGS[result.status]
     lines = [paint(f"{result.exercise}: {words}", colour)]
     saved = "" if result.saved is None else f", saved {age(result.saved)}"
-    lines.append(paint(f"checked {result.path}{saved}", "dim"))
+    lines.append(paint(f"checked {result.path}{note}{saved}", "dim"))
     if result.text:
-        lines += ["", *result.text.rstrip().split("\n")]
+        lines += ["", *fold(result.text.rstrip())]
     if result.ok and result.exercise.lesson:
         lines += ["", *wrap(result.exercise.lesson)]
     if result.output:
@@ -70,11 +72,29 @@ def describe(result: Result, paint=paint) -> str:
     return "\n".join(lines)
 
 
-def wrap(text: str, width: int = 88) -> list[str]:
+def width() -> int:
+    """Return how long a line may be: the terminal's, or 80 where there is none, at most 96."""
+    return max(40, min(shutil.get_terminal_size().columns, 96))
+
+
+def wrap(text: str) -> list[str]:
     """Break prose into lines; lines that start with a space are kept as they are."""
     lines = []
     for line in text.split("\n"):
-        lines += [line] if line.startswith(" ") else textwrap.wrap(line, width) or [""]
+        lines += [line] if line.startswith(" ") else textwrap.wrap(line, width()) or [""]
+    return lines
+
+
+def fold(text: str) -> list[str]:
+    """Break the long lines of a report, which is indented; a line of the learner's code stays."""
+    lines, before = [], ""
+    for line in text.split("\n"):
+        space = " " * (len(line) - len(line.lstrip()))
+        keep = len(line) <= width() or re.fullmatch(r" *line \d+(, in \S+)?", before)
+        layout = {"initial_indent": space, "subsequent_indent": space and space + "  "}
+        layout |= {"break_on_hyphens": False, "break_long_words": False}
+        lines += [line] if keep else textwrap.wrap(line.strip(), width(), **layout)
+        before = line
     return lines
 
 
@@ -82,12 +102,13 @@ def table(workspace: Workspace, current: Exercise | None = None) -> str:
     """Return the list of all exercises as text."""
     exercises = all_exercises()
     states = {e.name: workspace.state(e) for e in exercises}
-    lines = [str(workspace.folder)]
+    lines = [f"{workspace.folder}{workspace.note}"]
     for exercise in exercises:
         mark, colour, words = STATES[states[exercise.name]]
         pointer = ">" if current is not None and exercise.name == current.name else " "
         note = "" if states[exercise.name] in ("passed", "todo") else f"  ({words})"
-        lines.append(f"{pointer}{paint(mark, colour)} {exercise!s:<28}{exercise.title}{note}")
+        title = textwrap.shorten(exercise.title, width() - 30 - len(note), placeholder=" ...")
+        lines.append(f"{pointer}{paint(mark, colour)} {exercise!s:<25}{title}{note}")
     right = sum(state == "passed" for state in states.values())
     lines.append(f"{right} of {len(exercises)} right")
     return "\n".join(lines)
@@ -115,7 +136,7 @@ def text_of(workspace: Workspace, exercise: Exercise) -> str:
     lines = [ast.get_docstring(ast.parse(exercise.stub)), ""]
     if exercise.requires:
         lines.append(f"Builds on: {', '.join(exercise.requires)}")
-    lines.append(f"Your file:  {workspace.path(exercise)}  ({state})")
+    lines.append(f"Your file:  {workspace.path(exercise)}{workspace.note}  ({state})")
     return "\n".join(lines)
 
 

@@ -1,14 +1,15 @@
-"""What an exercise is: the data that its key holds, the verdicts, and the list of all exercises.
+"""What an exercise is: the data that its key holds, and the list of all exercises.
 
 Most exercises ask for one backward. Their key yields `Case`s, and `minigrad.gradcheck.diagnose`
 does the rest. The others (a topological order, a bug to be found) have a function ``check`` that
-looks at the learner's file and returns a `Verdict`; the small functions `right`, `wrong`, `to_do`,
-`compare`, `diagnose_function` and `first_fault` make one.
+looks at the learner's file and returns a `Verdict`. One may have both: ``check`` then looks at what
+differences cannot see, such as a corner.
 
 The folders are the registry: an exercise exists if its stub, its solution and its key do. A key is
 imported only when its exercise is asked for.
 
-Before this: ``minigrad/gradcheck.py``. Next: ``child.py``, which runs a learner's file.
+Before this: ``minigrad/gradcheck.py``, ``verdicts.py``. Next: ``child.py``, which runs a learner's
+file.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ import numpy as np
 
 from .._errors import message
 from ..gradcheck import diagnose
+from .verdicts import Verdict, as_verdict, compare, first_fault, right, to_do, wrong
+
+__all__ = [
+    "Case", "Exercise", "Verdict", "WrongAnswer",
+    "all_exercises", "cases_of", "find", "load", "names",
+    "as_verdict", "compare", "diagnose_function", "first_fault", "right", "to_do", "wrong",
+]  # fmt: skip
 
 _HERE = Path(__file__).resolve().parent
 STUBS, SOLUTIONS, KEYS = _HERE / "stubs", _HERE / "solutions", _HERE / "keys"
@@ -54,7 +62,9 @@ class Case:
         ``terms(gy, inputs)`` gives, for each input, the named summands of its gradient, and
         ``wrong(gy, inputs)`` the known wrong results; see `minigrad.gradcheck.diagnose`.
     options : dict
-        Keywords for both functions: an axis, an eps, a float array that has no gradient.
+        Keywords for both functions: an axis, an eps, a float array that has no gradient. A function
+        among them is called with the inputs: so a backward is handed the forward's output, also
+        where `diagnose` tries it at other inputs.
     function : str
         Which function of the learner's file this case is for.
     """
@@ -68,22 +78,32 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     function: str = "backward"
 
-    @property
-    def call(self) -> str:
-        """How the learner's function is called, as text: ``backward(gy, a, b, axis=1)``."""
-        names = self.names or [f"input {i}" for i in range(len(self.inputs))]
-        return f"{self.function}({', '.join(['gy', *names, *self._options()])})"
+    def options_at(self, inputs: Inputs) -> dict[str, Any]:
+        """Return the options for these inputs, arrays as copies."""
 
-    def __str__(self) -> str:
+        def value(option):
+            option = option(*inputs) if callable(option) else option
+            return np.array(option) if isinstance(option, np.ndarray) else option
+
+        return {name: value(option) for name, option in self.options.items()}
+
+    def call(self, upstream: str = "gy") -> str:
+        """Return how the learner's function is called: ``backward(gy, a, b, axis=1)``."""
         names = self.names or [f"input {i}" for i in range(len(self.inputs))]
-        inputs = [f"{n} {tuple(np.shape(x))}" for n, x in zip(names, self.inputs)]
-        return ", ".join([*inputs, *self._options()])
+        return f"{self.function}({', '.join([upstream, *names, *self._options()])})"
+
+    @property
+    def shapes(self) -> str:
+        """The shapes of the inputs, as text: ``a (3, 4), b (3, 4)``."""
+        names = self.names or [f"input {i}" for i in range(len(self.inputs))]
+        return ", ".join([f"{n} {tuple(np.shape(x))}" for n, x in zip(names, self.inputs)])
 
     def _options(self) -> list[str]:
         def short(value):
             return f"<array {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
 
-        return [f"{name}={short(value)}" for name, value in self.options.items()]
+        options = self.options_at([np.array(x) for x in self.inputs])
+        return [f"{name}={short(value)}" for name, value in options.items()]
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,8 @@ class Exercise:
     cases : callable, optional
         ``cases(rng)`` yields the `Case`s of an exercise that asks for backward functions.
     check : callable, optional
-        ``check(module, rng)`` returns a `Verdict`; for every other kind of exercise.
+        ``check(module, rng)`` returns a `Verdict`; for every other kind of exercise, and for what
+        is to be looked at once the cases are right.
     functions : sequence of str
         What the learner's file must define.
     lesson : str
@@ -128,6 +149,8 @@ class Exercise:
         The exercises this one builds on. Shown, not enforced.
     timeout : float
         Seconds after which a check is stopped.
+    slow : str
+        What else than an endless loop takes so long; said when a check was stopped.
     repeats : int
         With how many seeds an answer is checked.
     bug : bool
@@ -145,12 +168,13 @@ class Exercise:
     lesson: str = ""
     requires: Sequence[str] = ()
     timeout: float = 10.0
+    slow: str = ""
     repeats: int = 3
     bug: bool = False
 
     def __post_init__(self):
-        if (self.cases is None) == (self.check is None):
-            raise ValueError(message(self.name, "a key gives either cases or check."))
+        if self.cases is None and self.check is None:
+            raise ValueError(message(self.name, "a key gives cases, or check, or both."))
 
     @property
     def file_name(self) -> str:
@@ -229,157 +253,31 @@ def _near(wanted: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
-# ------------------------------------------------------------------------------- verdicts
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found: ``.ok``, ``.cause`` (short, or None) and the full text as ``str()``."""
-
-    ok: bool
-    cause: str | None = None
-    text: str = ""
-    todo: bool = False
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def right(note: str = "") -> Verdict:
-    """Return the verdict that all is right."""
-    return Verdict(True, None, note)
-
-
-def wrong(cause: str | None, text: str) -> Verdict:
-    """Return the verdict that something is wrong, with its cause (None where it is unknown)."""
-    return Verdict(False, cause, text)
-
-
-def to_do(text: str) -> Verdict:
-    """Return the verdict that something is not written yet."""
-    return Verdict(False, None, text, todo=True)
-
-
-def as_verdict(found) -> Verdict:
-    """Return a verdict for a verdict, a report of `diagnose`, or None (nothing to object to)."""
-    if found is None:
-        return right()
-    return found if isinstance(found, Verdict) else Verdict(found.ok, found.cause, str(found))
-
-
-def first_fault(*verdicts) -> Verdict:
-    """Return the first verdict that is not right, or that all is right."""
-    return as_verdict(next((v for v in verdicts if v is not None and not v.ok), None))
-
-
-def compare(
-    what: str,
-    actual: Any,
-    expected: Any,
-    known: Mapping[str, Any] | None = None,
-    rtol: float = 1e-7,
-) -> Verdict | None:
-    """Compare a learner's number or array with the right one.
-
-    Parameters
-    ----------
-    what : str
-        What was computed, as the text shall say it.
-    actual, expected : array-like
-        The learner's and the right value.
-    known : dict, optional
-        Known wrong results, by the cause that each of them shows.
-    rtol : float
-        How far they may be apart, as a fraction of the largest right entry.
-
-    Returns
-    -------
-    Verdict or None
-        None if they are equal.
-    """
-    expected = np.asarray(expected, dtype=np.float64)
-    array, fault = _numbers(what, actual, expected.shape)
-    if fault is not None:
-        return fault
-    if _same(array, expected, rtol):
-        return None
-    cause = _known_cause(array, expected, known or {}, rtol)
-    because = [f"  cause: {cause}"] if cause else []
-    return wrong(cause, "\n".join([f"{what} is wrong.", *because, *_worst(array, expected)]))
-
-
-def _numbers(what: str, actual: Any, shape: tuple) -> tuple[np.ndarray | None, Verdict | None]:
-    """Return `actual` as an array of float64, or the verdict that it cannot be compared."""
-    wish = f"an array of shape {shape}" if shape else "a number"
-    if actual is None:
-        return None, wrong("nothing returned", f"{what} is None; {wish} was expected.")
-    try:
-        array = np.asarray(actual, dtype=np.float64)
-    except (TypeError, ValueError):
-        kind = type(actual).__name__
-        return None, wrong("wrong type", f"{what} is a {kind}; {wish} was expected.")
-    if array.shape != shape:
-        text = f"{what} has the shape {array.shape}; {shape} was expected."
-        return None, wrong("wrong shape", text)
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        text = f"{what} has entries that are not finite (nan or inf): {bad} of {array.size}."
-        return None, wrong("not finite", text)
-    return array, None
-
-
-def _same(actual: np.ndarray, expected: np.ndarray, rtol: float) -> bool:
-    if actual.shape != expected.shape:
-        return False
-    scale = np.abs(expected).max(initial=0.0)
-    return bool((np.abs(actual - expected) <= rtol * scale).all())
-
-
-def _known_cause(array, expected, known: Mapping[str, Any], rtol: float) -> str | None:
-    """Return the name of the first known wrong result that the array is equal to."""
-    patterns = {
-        **known,
-        "the sign is the opposite": -expected,
-        "twice the right value": 2 * expected,
-        "half the right value": expected / 2,
-    }
-    if expected.ndim == 2 and expected.shape[0] == expected.shape[1]:
-        patterns["transposed"] = expected.T
-    for cause, pattern in patterns.items():
-        pattern = np.asarray(pattern, dtype=np.float64)
-        # A pattern that is right here shows nothing.
-        if not _same(pattern, expected, rtol) and _same(array, pattern, rtol):
-            return cause
-    return None
-
-
-def _worst(actual: np.ndarray, expected: np.ndarray, most: int = 5) -> list[str]:
-    """Return lines with the entries that are furthest from the truth."""
-    if not expected.shape:
-        return [f"  yours     {actual:.9g}", f"  expected  {expected:.9g}"]
-    order = np.argsort(-np.abs(actual - expected), axis=None, kind="stable")[:most]
-    rows = [("index", "yours", "expected")]
-    for place in order:
-        index = tuple(int(i) for i in np.unravel_index(place, expected.shape))
-        rows.append((str(list(index)), f"{actual[index]:.9g}", f"{expected[index]:.9g}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return ["  " + "  ".join(f"{cell:>{n}}" for cell, n in zip(row, widths)) for row in rows]
-
-
 # ------------------------------------------------------------------------------- one backward
 
 
 def diagnose_function(function: Callable, case: Case, seed: int = 0):
-    """Return the report of `minigrad.gradcheck.diagnose` about a learner's backward in one case."""
+    """Return the report of `minigrad.gradcheck.diagnose` about a learner's backward in one case.
+
+    Raises
+    ------
+    NotImplementedError
+        The function did: it is not written yet.
+    """
+    unwritten = []
 
     def forward(*inputs):
-        return case.forward(*inputs, **case.options)
+        return case.forward(*inputs, **case.options_at(inputs))
 
     def backward(gy, *inputs):
-        return _with_constants(function(gy, *inputs, **case.options), inputs)
+        try:
+            return _with_constants(function(gy, *inputs, **case.options_at(inputs)), inputs)
+        except NotImplementedError as error:
+            unwritten.append(error)
+            raise
 
     backward.__name__ = case.function  # what the report calls it
-    return diagnose(
+    report = diagnose(
         forward,
         backward,
         list(case.inputs),
@@ -389,6 +287,9 @@ def diagnose_function(function: Callable, case: Case, seed: int = 0):
         wrong=case.wrong,
         seed=seed,
     )
+    if unwritten:
+        raise unwritten[0]
+    return report
 
 
 def _with_constants(returned, inputs: Inputs):

@@ -16,6 +16,8 @@ import re
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +27,13 @@ BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from minigrad.learn.child import main; main(json.load(sys.stdin))"
 )
+
+
+POLL = 0.1  # seconds
+
+
+class StoppedError(Exception):
+    """The check was given up, because nobody waits for it any more."""
 
 
 class Child:
@@ -55,16 +64,29 @@ class Child:
         """Whether it can still be asked."""
         return self.process.poll() is None and not self.process.stdin.closed
 
-    def ask(self, request: dict, patience: float) -> tuple[int | None, str]:
-        """Send the request; return the exit code, None if it had to be killed, and the output."""
+    def ask(
+        self, request: dict, patience: float, stop: Callable[[], bool] | None = None
+    ) -> tuple[int | None, str]:
+        """Send the request; return the exit code, None if it had to be killed, and the output.
+
+        `stop` is asked again and again whether to give up; then `StoppedError` is raised.
+        """
         try:
             with contextlib.suppress(OSError), self.process.stdin:
                 self.process.stdin.write(json.dumps(request).encode("ascii"))
-            return self.process.wait(timeout=patience), self.output.text()
-        except subprocess.TimeoutExpired:
-            return None, self.output.text()
+            return self._wait(patience, stop), self.output.text()
         finally:
             self.kill()
+
+    def _wait(self, patience: float, stop: Callable[[], bool] | None) -> int | None:
+        """Return the exit code, or None once the patience is at its end."""
+        until = time.monotonic() + patience
+        while (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(timeout=left if stop is None else min(left, POLL))
+            if stop is not None and stop():
+                raise StoppedError
+        return None
 
     def kill(self) -> None:
         """End it and, where there are process groups, all that it started."""

@@ -1,7 +1,8 @@
 """The terminal loop: watches one exercise, checks it each time it is saved, and listens to keys.
 
 It looks at the file five times a second, which costs nothing and works on every system and with
-every editor. It never goes on to the next exercise by itself: the learner presses n.
+every editor. A check that still runs when the file is saved again is given up for the new text. The
+loop never goes on to the next exercise by itself: the learner presses n.
 
 Before this: ``keyboard.py``, ``console.py``. Next: ``pytest_plugin.py``.
 """
@@ -17,7 +18,7 @@ from .checker import Result, check_file
 from .console import describe, next_hint, paint, reset, table
 from .exercise import Exercise
 from .keyboard import END, open_keyboard
-from .process import Child
+from .process import Child, StoppedError
 from .workspace import Workspace
 
 POLL = 0.2  # seconds
@@ -62,7 +63,7 @@ class Watcher:
         self.result, self.seen = None, "nothing yet"
         self.workspace.remember(current=exercise.name)
         print(paint(f"\nWatching {exercise}: {exercise.title}", "bold"))
-        print(f"Your file: {self.path}")
+        print(f"Your file: {self.path}{self.workspace.note}")
 
     def get_ready(self) -> None:
         """Start the process of the next check, so that the check itself takes no time."""
@@ -79,7 +80,7 @@ class Watcher:
     def loop(self, keyboard) -> None:
         """Check and listen, until q is pressed or no key can come any more."""
         while True:
-            if self.signature() != self.seen:
+            if self.changed():
                 self.check()
             key = keyboard.get(POLL)
             if key == END or key in ("q", "Q", "\x04"):
@@ -99,15 +100,24 @@ class Watcher:
                     return None
                 time.sleep(0.05)
 
+    def changed(self) -> bool:
+        """Whether the file is another one than that which was checked, or is being checked."""
+        return self.signature() != self.seen
+
     # --------------------------------------------------------------------------- the keys
 
     def check(self) -> None:
         """Check the file and print the report."""
+        self.result = None
         self.seen = self.signature()  # before the file is read: a later save is seen again
         say_for_now(f"checking {self.path.name} ...")
-        self.result = check_file(self.exercise, self.path, self.child)
+        try:
+            self.result = check_file(self.exercise, self.path, self.child, self.changed)
+        except StoppedError:
+            return  # the loop checks the new text
+        finally:
+            say_for_now("")
         self.workspace.record(self.result)
-        say_for_now("")
         print(paint("\n" + "-" * 72, "dim"))
         print(describe(self.result))
         if self.result.ok:

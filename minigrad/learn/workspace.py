@@ -48,6 +48,8 @@ class Workspace:
     ----------
     folder : Path
         An exercise folder.
+    note : str
+        How it was found, where that may surprise.
 
     Raises
     ------
@@ -55,8 +57,8 @@ class Workspace:
         The folder does not exist, or is something else.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = Path(folder).expanduser().absolute()
+    def __init__(self, folder: Path, note: str = ""):
+        self.folder, self.note = Path(folder).expanduser().absolute(), note
         if not is_exercise_folder(self.folder):
             there = self.folder.is_dir()
             problem = "this is no exercise folder." if there else "there is no such folder."
@@ -252,8 +254,10 @@ def locate(given: str | Path | None = None) -> Workspace:
         workspace = Workspace(Path(given))
     else:
         here = Path.cwd()
-        candidates = [here, *here.parents, here / DEFAULT, last_used()]
-        found = next((c for c in candidates if c is not None and is_exercise_folder(c)), None)
+        near, last = [here, *here.parents, here / DEFAULT], last_used()
+        candidates = [(folder, "") for folder in near]
+        candidates += [(last, " (the folder last used)")] if last is not None else []
+        found = next((c for c in candidates if is_exercise_folder(c[0])), None)
         if found is None:
             raise WorkspaceError(
                 message(
@@ -262,7 +266,7 @@ def locate(given: str | Path | None = None) -> Workspace:
                     do=f"python -m minigrad learn init {DEFAULT}",
                 )
             )
-        workspace = Workspace(found)
+        workspace = Workspace(*found)
     note_last_used(workspace.folder)
     return workspace
 

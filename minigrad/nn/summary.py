@@ -13,7 +13,7 @@ from __future__ import annotations
 import html
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class Summary:
         What the graph of this batch keeps in memory for backward, the parameters and the batch
         itself left out.
     parameter_bytes : int
+    unrecorded : list of str
+        Layers that ran without leaving a graph, so that their FLOPs are not counted.
     """
 
     rows: list[Row]
@@ -48,6 +50,7 @@ class Summary:
     mode: str
     kept_bytes: int
     parameter_bytes: int
+    unrecorded: list[str] = field(default_factory=list)
 
     @property
     def parameters(self) -> int:
@@ -92,6 +95,8 @@ class Summary:
             f"memory for a batch {given}, {self.mode} mode: outputs "
             f"{readable_bytes(self.output_bytes)}, kept for backward "
             f"{readable_bytes(self.kept_bytes)}",
+            *[f"FLOPs not counted, for lack of a graph (no_grad): {', '.join(self.unrecorded)}"]
+            * bool(self.unrecorded),
         ]
 
     def __str__(self) -> str:
@@ -191,8 +196,8 @@ def summary(model: Module, input_shape, *, dtype=None, mode: str = "eval") -> Su
     Notes
     -----
     FLOPs are counted as in `compress.report.count_flops`: a multiply-add is two, and only
-    convolutions, linear layers and matrix products count. Counted is what leads from the
-    parameters to the output.
+    convolutions, linear layers and matrix products count. They are read off the graph; of layers
+    that `forward` runs under ``no_grad()`` there is none, and the last line names them.
 
     Examples
     --------
@@ -234,6 +239,7 @@ def summary(model: Module, input_shape, *, dtype=None, mode: str = "eval") -> Su
         mode,
         kept,
         sum(p.array.nbytes for p in watched.parameters()),
+        _unrecorded(recorder),
     )
 
 
@@ -266,7 +272,11 @@ def _input(part, dtype, like: Tensor | None, rng: np.random.Generator) -> Tensor
             )
         )
     usual = backend.get_default_dtype() if like is None else like.dtype
-    dtype = usual if dtype is None else np.dtype(dtype)
+    try:
+        dtype = usual if dtype is None else np.dtype(dtype)
+    except TypeError:
+        problem, expect = "there is no such dtype.", "such as minigrad.float32 or 'int64'"
+        raise TypeError(message("summary", problem, expect=expect, actual=repr(dtype))) from None
     # From 0 to 1: what a logarithm, a root or a division takes without complaint.
     array = rng.uniform(size=shape) if dtype.kind == "f" else np.zeros(shape)
     array = array.astype(dtype)
@@ -316,13 +326,23 @@ def _weigh(rows: list[Row], trainable: dict[int, bool]) -> None:
                 row.buffers += buffer.numel()
 
 
+def _unrecorded(recorder: Recorder) -> list[str]:
+    """Return the paths of the layers that ran, and none of whose weights is in the graph."""
+    sources = {edge for node in recorder.owner for edge in node.edges}
+    weights = {
+        row.path: [p for _, p in row.module._own_parameters() if p.ndim > 1]
+        for row in recorder.rows
+    }
+    return [path for path, found in weights.items() if found and not sources.intersection(found)]
+
+
 def _count_operations(recorder: Recorder, output, inputs: list[Tensor]) -> int:
     """Write the FLOPs into the rows, and return the bytes that the graph keeps."""
     from ..compress.trace import in_forward_order, multiply_adds, tensors_in
 
     ends = [y.creator for y in tensors_in(output) if y.creator is not None]
     nodes = in_forward_order(ends)
-    for node in nodes:
+    for node in recorder.owner:  # also what led to no output, for it ran
         counted = multiply_adds(node)
         if counted is not None:
             times, axes = counted

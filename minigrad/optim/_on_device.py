@@ -1,6 +1,6 @@
 """An optimizer's learning rates and step counts in the GPU's memory, for captured steps.
 
-Before this: ``optimizer.py``, which uses it. Next: ``minigrad/_capture.py``.
+Before this: ``optimizer.py``, which uses it. Next: ``_capture/step.py``.
 """
 
 from __future__ import annotations

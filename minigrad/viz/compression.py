@@ -39,10 +39,17 @@ def accuracy_against_sparsity(
     baseline : float, optional
         The accuracy of the whole network: a dashed line.
     """
+    from ..compress.strategies import Step
+
     named = curves if isinstance(curves, Mapping) else {"": curves}
-    named = {name: list(steps) for name, steps in named.items()}
+    named = {name: [s] if isinstance(s, Step) else list(s) for name, s in named.items()}
     if not any(named.values()):
         raise ValueError(message("accuracy_against_sparsity", "there are no steps to draw."))
+    strange = [s for steps in named.values() for s in steps if not isinstance(s, Step)]
+    if strange:
+        problem, expect = "these are no steps.", "what a strategy yields, or a dict of such by name"
+        actual = type(strange[0]).__name__
+        raise TypeError(message("accuracy_against_sparsity", problem, expect=expect, actual=actual))
     if any(step.score is None for steps in named.values() for step in steps):
         problem, do = "the steps have no score.", "give the strategy evaluate="
         raise ValueError(message("accuracy_against_sparsity", problem, do=do))
@@ -97,6 +104,9 @@ def layer_bars(report: Report, what: str = "coded") -> Figure:
     if what not in titles:
         problem = "there is no such quantity."
         raise ValueError(message("layer_bars", problem, expect=list(titles), actual=repr(what)))
+    if what != "flops" and not report.tensors:
+        problem = "the report does not say what each tensor takes."
+        raise ValueError(message("layer_bars", problem, do="make it with compare(..., files=True)"))
     values = {name: _by_layer(report, name, what) for name in report.rows}
     layers = list(dict.fromkeys(layer for found in values.values() for layer in found))
     figure = new_figure(max(4.8, 1.6 + 0.5 * len(layers) * len(values)), 3.6)
@@ -156,6 +166,7 @@ def weight_histograms(
     from ..compress.stored import plain_copy
 
     weights = [dict(plain_copy(model).named_parameters()) for model in (before, after)]
+    names = [names] if isinstance(names, str) else names
     names = names or [name for name, p in weights[0].items() if p.ndim > 1]
     for name in names:
         if not all(name in found for found in weights):

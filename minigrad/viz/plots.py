@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._errors import message
+from ..nn.module import Module
 from ._figure import TRAINING, VALIDATION, WRONG, mosaic, new_figure, to_array
 from .gradient_plots import UpdateRatios, gradient_flow, update_ratios
 from .network_plots import activation_maps, decision_boundary
@@ -58,6 +59,10 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     with dropout and augmentation making it harder; validation sees the network as it is at the
     end of the epoch. The figure says so where both are drawn.
     """
+    if not isinstance(history, Mapping):
+        problem, expect = "this is no history.", "a dict such as {'loss': [...], 'val_loss': [...]}"
+        actual = type(history).__name__
+        raise TypeError(message("training_curves", problem, expect=expect, actual=actual))
     names = [name for name in history if not name.startswith("val_") and len(history[name])]
     if not names:
         raise ValueError(
@@ -183,6 +188,9 @@ def worst_mistakes(images, labels, logits, count: int = 16, classes=None) -> Fig
                 actual=f"{images.shape}, {labels.shape}, {logits.shape}",
             )
         )
+    if isinstance(count, bool) or not (hasattr(count, "__index__") and count >= 1):
+        problem = "count is none."
+        raise ValueError(message("worst_mistakes", problem, expect="1 or more", actual=repr(count)))
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     predictions = probabilities.argmax(axis=1)
@@ -220,6 +228,10 @@ def filters(weight, count: int = 64, columns: int = 8) -> Figure:
     columns : int
         How many to draw in a row.
     """
+    if isinstance(weight, Module):
+        problem, actual = "a layer has several tensors.", type(weight).__name__
+        do = "give the weight to draw, such as model[0].weight"
+        raise TypeError(message("filters", problem, expect="a weight", actual=actual, do=do))
     weight = to_array(weight)
     if weight.ndim == 2:
         side = round(weight.shape[1] ** 0.5)
@@ -246,6 +258,6 @@ def filters(weight, count: int = 64, columns: int = 8) -> Figure:
     drawn = axes.imshow(mosaic(images, columns), cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes.set_axis_off()
     shown = f"the first {len(images)} of {total}" if len(images) < total else f"all {total}"
-    axes.set_title(f"filters of the first layer: {shown}", fontsize=10)
+    axes.set_title(f"filters: {shown}", fontsize=10)
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="weight")
     return figure

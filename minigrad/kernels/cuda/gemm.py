@@ -52,7 +52,7 @@ PER_THREAD_STREAM = 2  # the one stream address that means another stream in eac
 
 libraries: dict = {}  # array module -> library, or why there is none (str); tests put one here
 _handles: dict = {}
-_making = threading.Lock()
+_making = threading.RLock()  # a handle that is made may open the library
 
 
 # ------------------------------------------------------------------------------ the layout

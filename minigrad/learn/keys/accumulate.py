@@ -93,6 +93,9 @@ def compare_gradients(formula, made, arrays, steps, gy):
     for name in expected:
         known = {cause: gradients[name] for cause, gradients in mistakes.items()}
         what = f"{formula}: the gradient of {name}"
+        if made[name].grad is None:
+            cause = "receive must set tensor.grad; what it returns is not used"
+            return wrong(cause, f"{what} is None after the walk.\n  cause: {cause}")
         fault = compare(what, made[name].grad, expected[name], known)
         if fault:
             return fault
@@ -163,8 +166,14 @@ exercise = Exercise(
         ),
         WrongAnswer(
             "nothing kept",
-            cause="nothing returned",
+            cause="receive must set tensor.grad",
             code="def receive(tensor, share):\n    return share\n",
+        ),
+        WrongAnswer(
+            "returned",
+            cause="what it returns is not used",
+            code="def receive(tensor, share):\n"
+            "    return share if tensor.grad is None else tensor.grad + share\n",
         ),
     ],
     lesson="That is why .grad adds up, and why a training loop has to set it to zero before each "

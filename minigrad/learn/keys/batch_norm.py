@@ -76,6 +76,9 @@ def wrong_for(eps):
             "the path through the variance goes with z: x - mean stands there in one place": (
                 r * (gz - gz.mean(0) - centred * (gz * z).mean(0))
             ),
+            "the factor z is missing in the path through the variance: it is z * mean(gz * z)": (
+                r * (gz - gz.mean(0) - (gz * z).mean(0))
+            ),
             "the path through the variance goes with z: x stands there, not centred": (
                 r * (gz - gz.mean(0) - x * r * (gz * z).mean(0))
             ),

@@ -34,6 +34,13 @@ def wrong_p(gL, inputs):
             * (-t / p - (1 - t) / (1 - p))
             / n,
             "the upstream gradient gL is missing": (p - t) / (p * (1 - p)) / n,
+            "(p - t) / p * (1 - p) is ((p - t) / p) * (1 - p): put brackets around p * (1 - p)": gL
+            * (p - t)
+            / p
+            * (1 - p)
+            / n,
+            "(p - t) / (p * (1 - p) / N) multiplies by N: divide by N outside of the bracket": right
+            * n**2,
             "the logarithms were kept instead of differentiated": -gL
             * (t * np.log(p) + (1 - t) * np.log(1 - p))
             / n,
@@ -133,6 +140,18 @@ exercise = Exercise(
             cause="t - p instead",
             code="def backward_logits(gL, z, t):\n"
             "    return gL * (t - 1 / (1 + np.exp(-z))) / len(z)\n",
+        ),
+        WrongAnswer(
+            "no brackets",
+            cause="put brackets",
+            code="def backward_probabilities(gL, p, t):\n"
+            "    return gL * (p - t) / p * (1 - p) / len(p)\n",
+        ),
+        WrongAnswer(
+            "a bracket too wide",
+            cause="outside of the bracket",
+            code="def backward_probabilities(gL, p, t):\n"
+            "    return gL * (p - t) / (p * (1 - p) / len(p))\n",
         ),
     ],
     lesson="What the network said minus what was right: you will meet it again with softmax. "

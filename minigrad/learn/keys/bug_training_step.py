@@ -40,16 +40,20 @@ def mistakes(p, x, t, lr):
         ),
         "lr is missing": stepped(p, g, 1.0),
         "two steps instead of one": stepped(p, g, 2 * lr),
+        "1 / K is missing: the mean is over N K": stepped(p, g, t.shape[1] * lr),
+        "1 / N is missing: the mean is over N K": stepped(p, g, t.shape[0] * lr),
+        "1 / (N K) is missing: L is a mean": stepped(p, g, t.size * lr),
+        "the 2 of the square's derivative is missing": stepped(p, g, lr / 2),
     }
 
 
 def check(module, rng):
-    n, d, h, k = 6, 3, 5, 2
+    n, d, h, k = 7, 4, 5, 3
     shapes = {"W1": (d, h), "b1": (h,), "W2": (h, k), "b2": (k,)}
     p = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     x, t = rng.standard_normal((n, d)), rng.standard_normal((n, k))
     loss, g = gradients(p, x, t)
-    for lr in (0.5, 0.001):
+    for lr in (0.3, 0.001):  # not one over a size: a missing lr shall not look like another mistake
         given = {name: p[name].copy() for name in p}
         returned = module.step(given, x.copy(), t.copy(), lr)
         later = {"the loss after the step, not before it": gradients(stepped(p, g, lr), x, t)[0]}
@@ -81,7 +85,7 @@ def symptom(module, p, x, t):
     """Tell how far each weight is off, for two learning rates, and not why."""
     _, g = gradients(p, x, t)
     lines = ["Some weights are not where one step of gradient descent takes them.", ""]
-    lines.append("  Moved, divided by -lr, must be dL/dw. The largest difference from it:")
+    lines.append("  (new w - old w) / (-lr) should be dL/dw. The largest difference from it:")
     rows = {}
     for lr in (0.5, 0.05, 0.005):
         given = {name: p[name].copy() for name in p}
@@ -162,6 +166,15 @@ exercise = Exercise(
             "the learning rate forgotten",
             cause="lr is missing",
             code="right = step\ndef step(p, x, t, lr):\n    return right(p, x, t, 1.0)\n",
+        ),
+        WrongAnswer(
+            "the mean over the samples only",
+            cause="1 / K is missing",
+            code=PARTS.replace("y.size", "len(y)") + "    ga = (gy @ p['W2'].T) * (1 - h * h)\n"
+            "    gradients = {'W2': h.T @ gy, 'b2': gy.sum(0), 'W1': x.T @ ga, 'b1': ga.sum(0)}\n"
+            "    for name, g in gradients.items():\n"
+            "        p[name] = p[name] - lr * g\n"
+            "    return loss\n",
         ),
     ],
     lesson="First all gradients, then all updates: that is why backward() and optimizer.step() are "

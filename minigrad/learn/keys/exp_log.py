@@ -46,7 +46,7 @@ def cases(rng):
             function="backward_exp",
             forward=lambda x, y=None: np.exp(x),
             inputs=[x],
-            options={"y": np.exp(x)},
+            options={"y": np.exp},
             terms=lambda gy, inputs: [{"gy * y": gy * np.exp(inputs[0])}],
             wrong=wrong_exp,
             **shared,
@@ -104,6 +104,16 @@ exercise = Exercise(
             "upstream of the logarithm forgotten",
             cause="upstream",
             code="def backward_log(gz, x):\n    return 1 / x\n",
+        ),
+        WrongAnswer(
+            "the sign",
+            cause="the sign is wrong",
+            code="def backward_exp(gy, x, y):\n    return -gy * y\n",
+        ),
+        WrongAnswer(
+            "twice",
+            cause="2 times too large",
+            code="def backward_exp(gy, x, y):\n    return 2 * gy * y\n",
         ),
     ],
     lesson="Saving the output instead of the input is a habit of good backward functions. `Exp` "

@@ -29,7 +29,8 @@ def wrong(gy, inputs):
 
 
 def cases(rng):
-    for v, d, words in [(5, 3, [1, 3, 1, 0, 3, 3, 4]), (6, 2, [5, 2, 5, 0])]:
+    # The last words of the second table do not occur: their rows must be there all the same.
+    for v, d, words in [(5, 3, [1, 3, 1, 0, 3, 3, 4]), (8, 2, [5, 2, 5, 0])]:
         table = rng.standard_normal((v, d))
         yield Case(
             forward=lambda E, words: E[words],
@@ -83,6 +84,14 @@ exercise = Exercise(
             cause="upstream",
             code="def backward(gy, E, words):\n"
             "    g = np.zeros_like(E)\n    np.add.at(g, words, 1.0)\n    return g\n",
+        ),
+        WrongAnswer(
+            "a row for each word up to the last that occurs",
+            cause="not put back to its place",
+            code="def backward(gy, E, words):\n"
+            "    g = np.zeros((words.max() + 1, gy.shape[1]))\n"
+            "    np.add.at(g, words, gy)\n"
+            "    return g\n",
         ),
     ],
     lesson="Looking up is copying, so its backward adds up. `Index` in minigrad/ops/shape.py does "

@@ -118,8 +118,49 @@ def preorder(graph, last_first):
     return gradients
 
 
+def by_counting(graph, count, share, again):
+    """Return the gradients of a walk that counts uses, and lets a number go at 0 left.
+
+    `count` and `share` say which pairs of a number are counted and get a share; `again`: at less
+    than 0, too.
+    """
+    left = [0] * len(graph)
+    for i in reversed(range(len(graph))):
+        for j, _ in count(graph[i]):
+            left[j] += 1
+    gradients, ready = [0.0] * len(graph), [len(graph) - 1]
+    gradients[-1] = 1.0
+    while ready:
+        i = ready.pop()
+        for j, slope in share(graph[i]):
+            gradients[j] += gradients[i] * slope
+            left[j] -= 1
+            if left[j] == 0 or (again and left[j] < 0):
+                ready.append(j)
+    return gradients
+
+
+def once(pairs):
+    """Return the pairs as a dict has them: each source once, with its last slope."""
+    return list(dict(pairs).items())
+
+
+def without_slopes(graph):
+    return [[(j, 1.0) for j, _ in pairs] for pairs in graph]
+
+
+def slopes_alone(graph):
+    """Return the gradients if each share is the slope alone."""
+    gradients = [0.0] * (len(graph) - 1) + [1.0]
+    for pairs in graph:
+        for j, slope in pairs:
+            gradients[j] += slope
+    return gradients
+
+
 def mistakes(graph):
     early = "a number went on before all its shares had come"
+    uses = "x * x uses x twice: each pair (number, slope) is one use, and one share"
     twice = "a number went on with each share, and with the earlier ones again"
     return [
         (early, too_early(graph, True, False)),
@@ -131,6 +172,11 @@ def mistakes(graph):
         (twice, too_early(graph, True, True)),
         (twice, too_early(graph, False, True)),
         ("the last share alone: shares have to be added up", truth(graph, overwrite=True)),
+        (uses, by_counting(graph, once, list, False)),
+        (uses, by_counting(graph, once, list, True)),
+        (uses, by_counting(graph, once, once, False)),
+        ("the slope is missing: a share is gy * slope", truth(without_slopes(graph))),
+        ("the upstream is missing: a share is gy * slope", slopes_alone(graph)),
     ]
 
 
@@ -184,8 +230,8 @@ def check_doublings(module):
     except TooManyError:
         text = (
             f"After {DOUBLINGS} doublings, b = a + a, c = b + b, ..., there are {DOUBLINGS + 1} "
-            f"numbers and {2 * DOUBLINGS} slopes.\nYour walk multiplied by slopes more than "
-            f"{MOST_PRODUCTS} times and was stopped: it visits\na number again for each way that "
+            f"numbers and {2 * DOUBLINGS} slopes. Your walk multiplied by slopes more than "
+            f"{MOST_PRODUCTS} times and was stopped: it visits a number again for each way that "
             "leads to it."
         )
         return wrong("every way is walked, not every number visited once", text)
@@ -207,7 +253,7 @@ def check_deep(module, depth):
 def recursion(depth):
     text = (
         f"On a chain of {depth:,} numbers Python stopped your walk with a RecursionError: it "
-        "calls itself\nfor each number of the chain. Keep a list of what is still to be visited."
+        "calls itself for each number of the chain. Keep a list of what is still to be visited."
     )
     return wrong("the walk is recursive", text)
 
@@ -348,4 +394,5 @@ exercise = Exercise(
     "node as soon as it has gone, so that the memory of the forward is given back on the way.",
     requires=("topological_order", "accumulate"),
     repeats=1,
+    slow="is `x in some_list` asked, which looks through 100,000 numbers each time (use a set)",
 )

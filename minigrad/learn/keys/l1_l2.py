@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad.learn.exercise import Case, Exercise, WrongAnswer
+from minigrad.learn.exercise import Case, Exercise, WrongAnswer, wrong
 
 
 def huber(p, t, d):
@@ -94,6 +94,22 @@ def cases(rng):
         )
 
 
+def check(module, rng):
+    """Look at the corner of |w|, where there is no derivative and a slope was agreed on."""
+    w, s = np.array([[0.7, 0.0, -1.2]]), 0.5
+    gw = np.asarray(module.backward_l1(1.0, w.copy(), s=s), dtype=float).reshape(w.shape)
+    found = gw[0, 1]
+    if found == 0:
+        return None
+    if np.isfinite(found):
+        cause = "the slope of |w| at w = 0 is to be taken as 0"
+        hint = "np.sign(w) is 0 there"
+    else:
+        cause, hint = "0 / 0 where w = 0: take the slope 0 there", "np.sign(w) divides by nothing"
+    text = f"backward_l1: {cause}.\n  For w = {w.tolist()} and s = {s} you return {gw.tolist()}."
+    return wrong(cause, f"{text}\n  {hint}.")
+
+
 exercise = Exercise(
     name="l1_l2",
     number=24,
@@ -107,6 +123,7 @@ exercise = Exercise(
         "So the slope is e, held between -d and d: gL * np.clip(p - t, -d, d) / N.",
     ],
     cases=cases,
+    check=check,
     wrong_answers=[
         WrongAnswer(
             "the sign forgotten",
@@ -144,6 +161,16 @@ exercise = Exercise(
             cause="still pulls",
             code="def backward_huber(gL, p, t, d):\n"
             "    e = p - t\n    return gL * np.where(abs(e) > d, 0, e) / len(p)\n",
+        ),
+        WrongAnswer(
+            "w over its absolute value",
+            cause="0 / 0",
+            code="def backward_l1(gL, w, s):\n    return gL * s * w / abs(w)\n",
+        ),
+        WrongAnswer(
+            "one of the two slopes at the corner",
+            cause="taken as 0",
+            code="def backward_l1(gL, w, s):\n    return gL * s * np.where(w < 0, -1, 1)\n",
         ),
     ],
     lesson="L1's pull does not weaken near 0, so weights get there: the idea behind pruning. "

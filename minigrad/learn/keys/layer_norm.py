@@ -82,6 +82,9 @@ def wrong_for(eps):
             "the path through the variance goes with z: x - mean stands there in one place": (
                 r * (gz - mean(gz) - centred * mean(gz * z))
             ),
+            "the factor z is missing in the path through the variance: it is z * mean(gz * z)": (
+                r * (gz - mean(gz) - mean(gz * z))
+            ),
             "sums in place of means: 1/D is missing in the paths through mean and variance": (
                 r * (gz - gz.sum(1, keepdims=True) - z * (gz * z).sum(1, keepdims=True))
             ),

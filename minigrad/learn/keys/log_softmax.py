@@ -42,7 +42,7 @@ def cases(rng):
             forward=log_softmax,
             inputs=[z],
             names=["z"],
-            options={"y": log_softmax(z)},
+            options={"y": log_softmax},
             sizes={"N": n, "C": c},
             terms=terms,
             wrong=wrong,
@@ -92,6 +92,18 @@ exercise = Exercise(
             "summed over the batch",
             cause="each row stands for itself",
             code="def backward(gy, z, y):\n    return gy - np.exp(y) * gy.sum(axis=0)\n",
+        ),
+        WrongAnswer(
+            "the sign of both terms",
+            cause="the sign is wrong",
+            code="def backward(gy, z, y):\n"
+            "    return np.exp(y) * gy.sum(axis=1, keepdims=True) - gy\n",
+        ),
+        WrongAnswer(
+            "twice",
+            cause="2 times too large",
+            code="def backward(gy, z, y):\n"
+            "    return 2 * (gy - np.exp(y) * gy.sum(axis=1, keepdims=True))\n",
         ),
     ],
     lesson="Softmax has a curved Jacobian, its logarithm a simple one: the logarithm undoes the "

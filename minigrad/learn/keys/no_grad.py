@@ -81,10 +81,10 @@ def check_nested(module):
         between = records(module)
     if between:
         text = (
-            "with no_grad():              # off\n"
-            "    with no_grad():          # off\n"
+            "with no_grad():          # off\n"
+            "    with no_grad():      # off\n"
             "        pass\n"
-            "    y = x * x                # y has sources: the end of the inner block switched on\n"
+            "    y = x * x            # y has sources: the inner block switched on\n"
         )
         return wrong("the inner block switches on", text + "Put back what was there before.")
     if not records(module):
@@ -108,7 +108,7 @@ def check_exception(module):
         got = error
     if got is None:
         text = "An exception was raised inside of a no_grad block, and nobody outside heard of it."
-        return wrong("the exception is swallowed", f"{text}\n__exit__ must not return True.")
+        return wrong("the exception is swallowed", f"{text} __exit__ must not return True.")
     if not records(module):
         text = "An exception left a no_grad block, and after it nothing is recorded any more."
         return wrong("recording stays off after an exception", text)

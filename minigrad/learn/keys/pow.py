@@ -6,7 +6,8 @@ from minigrad.learn.exercise import Case, Exercise, WrongAnswer
 
 
 def cases(rng):
-    for k, n, d in [(3.0, 3, 4), (0.5, 2, 5), (-2.0, 4, 3)]:
+    # No size is a power of k, or the inverse of one: a factor has one name only.
+    for k, n, d in [(3.0, 4, 5), (0.5, 3, 5), (-2.0, 5, 3)]:
         x = rng.uniform(0.5, 2.0, (n, d))
 
         def wrong(gy, inputs, k=k):
@@ -22,6 +23,10 @@ def cases(rng):
                     "gy * x**k * log(x): that is the derivative with respect to k": gy
                     * x**k
                     * np.log(x),
+                    "gy * (k * x)**(k - 1): the power belongs to x alone": gy * (k * x) ** (k - 1),
+                    "gy * x**(k - 1) / k: divided by k, which comes down as a factor": gy
+                    * x ** (k - 1)
+                    / k,
                     "gy * k * x: the power k - 1 is missing": gy * k * x,
                     "gy * x**(k + 1) / (k + 1): that integrates": gy * x ** (k + 1) / (k + 1),
                     "k * x**(k - 1) alone: the upstream gradient gy is missing": k * x ** (k - 1),
@@ -77,6 +82,16 @@ exercise = Exercise(
             "upstream forgotten",
             cause="upstream",
             code="def backward(gy, x, k):\n    return k * x ** (k - 1)\n",
+        ),
+        WrongAnswer(
+            "the factor inside of the power",
+            cause="the power belongs to x alone",
+            code="def backward(gy, x, k):\n    return gy * (k * x) ** (k - 1)\n",
+        ),
+        WrongAnswer(
+            "divided by the power",
+            cause="divided by k",
+            code="def backward(gy, x, k):\n    return gy * x ** (k - 1) / k\n",
         ),
     ],
     lesson="Near 0 a square root is infinitely steep: that is where training returns NaN. `Pow` in "

@@ -2,10 +2,14 @@
 
 import numpy as np
 
-from minigrad.learn.exercise import Case, Exercise, WrongAnswer
+from minigrad.learn.exercise import Case, Exercise, WrongAnswer, diagnose_function, wrong
 
 
-def wrong(gy, inputs):
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def known(gy, inputs):
     (x,) = inputs
     return [
         {
@@ -27,15 +31,24 @@ def cases(rng):
         x = rng.uniform(0.2, 2.0, (n, d)) * rng.choice([-1.0, 1.0], (n, d))
         x[0, :2] = 0.7, -0.7  # both signs, whatever was drawn
         yield Case(
-            forward=lambda x: np.maximum(x, 0),
+            forward=relu,
             inputs=[x],
             names=["x"],
             sizes={"N": n, "D": d},
-            wrong=wrong,
+            wrong=known,
         )
+
+
+def check(module, rng):
+    """At the corner every slope is accepted, but it must be a number, and leave the rest alone."""
     x = rng.standard_normal((5, 6))
-    x[2, 3] = 0.0  # a corner
-    yield Case(forward=lambda x: np.maximum(x, 0), inputs=[x], names=["x"], sizes={"N": 5, "D": 6})
+    x[2, 3] = 0.0
+    gx = np.asarray(module.backward(np.ones_like(x), x.copy()), dtype=float).reshape(x.shape)
+    if not np.isfinite(gx[2, 3]):
+        cause = "0 / 0 at the corner: there the gradient must be a number, too"
+        text = f"{cause}.\n  At x = 0 yours is {gx[2, 3]}. A comparison, x > 0, divides by nothing."
+        return wrong(cause, text)
+    return diagnose_function(module.backward, Case(relu, [x], ["x"], {"N": 5, "D": 6}))
 
 
 exercise = Exercise(
@@ -48,6 +61,7 @@ exercise = Exercise(
         "gx is gy where x > 0, and 0 elsewhere: a product with the mask, or np.where.",
     ],
     cases=cases,
+    check=check,
     wrong_answers=[
         WrongAnswer(
             "relu applied to the gradient",
@@ -78,6 +92,11 @@ exercise = Exercise(
             "changes the upstream in place",
             cause="in place",
             code="def backward(gy, x):\n    gy[x <= 0] = 0\n    return gy\n",
+        ),
+        WrongAnswer(
+            "a formula that divides by x",
+            cause="0 / 0",
+            code="def backward(gy, x):\n    return gy * (x + abs(x)) / (2 * x)\n",
         ),
     ],
     lesson="A relu that is negative for every sample gets no gradient and never changes again: it "

@@ -119,6 +119,7 @@ def wrong(gh, inputs):
         "step 0 is left out: there Wh multiplies h0": summed(h[:-1], ga[1:]),
         "transposed: Wh[j, k] leads from h[t-1][j] to a[t][k]": right[2].T,
     }
+    known[4]["all zero: h0 gets what step 0 carries back"] = np.zeros_like(h0)
     known[4]["ga[0]: h0 reaches a[0] through Wh"] = ga[0]
     if Wx.shape == Wh.shape:
         text = "Wx is not transposed: in x[t] Wx the left factor's gradient has the right one "

@@ -12,7 +12,7 @@ def number(module, what, share):
     if share is None:
         return wrong("nothing returned", f"{what} is None; a Number was expected.")
     text = f"{what} is a {type(share).__name__}, not a Number: it has no past, so nothing can be"
-    return wrong("a plain number is returned", f"{text}\ndifferentiated again.")
+    return wrong("a plain number is returned", f"{text} differentiated again.")
 
 
 def call_rules(module, values):
@@ -91,8 +91,8 @@ def pasts(module, values):
             if fault and isinstance(again, module.Number) and again.value == 0.0:
                 text = (
                     f"{what} has the right value, but its own derivative with respect to {name} "
-                    f"comes out as 0;\n{wanted:.6g} is right. The graph behind it does not lead to "
-                    f"{name}: is {name}.value used, which is a\nfloat, or a Number made anew?"
+                    f"comes out as 0; {wanted:.6g} is right. The graph behind it does not lead to "
+                    f"{name}: is {name}.value used, which is a float, or a Number made anew?"
                 )
                 return wrong(f"the past is cut off at {name}", text)
             if fault:

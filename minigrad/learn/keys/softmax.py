@@ -30,6 +30,10 @@ def wrong(gp, inputs):
             "summed over the batch: each row is a softmax of its own": p
             * (gp - (gp * p).sum(0, keepdims=True)),
             "summed over everything: each row is a softmax of its own": p * (gp - (gp * p).sum()),
+            "p * gp - sum(gp * p): the sum lacks its factor p": p * gp
+            - (gp * p).sum(1, keepdims=True),
+            "gp - p * sum(gp * p): the first part lacks its factor p": gp
+            - p * (gp * p).sum(1, keepdims=True),
             "gp - sum(gp * p): the factor p is missing": gp - (gp * p).sum(1, keepdims=True),
             "gp - p: that is softmax with cross-entropy": gp - p,
         }
@@ -43,7 +47,7 @@ def cases(rng):
             forward=softmax,
             inputs=[z],
             names=["z"],
-            options={"p": softmax(z)},
+            options={"p": softmax},
             sizes={"N": n, "C": c},
             terms=terms,
             wrong=wrong,
@@ -97,6 +101,24 @@ exercise = Exercise(
             cause="sign",
             code="def backward(gp, z, p):\n"
             "    return p * (gp + (gp * p).sum(axis=1, keepdims=True))\n",
+        ),
+        WrongAnswer(
+            "the bracket forgotten",
+            cause="the sum lacks its factor p",
+            code="def backward(gp, z, p):\n"
+            "    return p * gp - (gp * p).sum(axis=1, keepdims=True)\n",
+        ),
+        WrongAnswer(
+            "the sign of both terms",
+            cause="the sign is wrong",
+            code="def backward(gp, z, p):\n"
+            "    return -p * (gp - (gp * p).sum(axis=1, keepdims=True))\n",
+        ),
+        WrongAnswer(
+            "twice",
+            cause="2 times too large",
+            code="def backward(gp, z, p):\n"
+            "    return 2 * p * (gp - (gp * p).sum(axis=1, keepdims=True))\n",
         ),
     ],
     lesson="A Jacobian is hardly ever built: what is needed is its product with the upstream. "

@@ -43,6 +43,8 @@ def wrong(gL, inputs):
             "the upstream gradient gL is missing": (p - onehot) / n,
             "divided by C, too: the mean is over samples": right / c,
             "z - onehot: the softmax is missing": gL * (inputs[0] - onehot) / n,
+            "1 is taken from every row at all the labels: pair rows with labels, g[np.arange(N), "
+            "labels]": gL * (p - onehot.any(axis=0)) / n,
             "times p (1 - p): the softmax's derivative is in it already": right * p * (1 - p),
             "p + onehot: the sign of the one-hot row": gL * (p + onehot) / n,
         },
@@ -111,6 +113,14 @@ exercise = Exercise(
             cause="upstream",
             code="def backward(gL, z, labels):\n"
             "    g = softmax(z)\n    g[np.arange(len(z)), labels] -= 1\n    return g / len(z)\n",
+        ),
+        WrongAnswer(
+            "every row at every label",
+            cause="from every row",
+            code="def backward(gL, z, labels):\n"
+            "    g = softmax(z)\n"
+            "    g[:, labels] -= 1\n"
+            "    return gL * g / len(z)\n",
         ),
     ],
     lesson="Softmax minus one-hot: the most used gradient of all. `SoftmaxCrossEntropy` in "

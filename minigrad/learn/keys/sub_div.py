@@ -27,7 +27,7 @@ def wrong_div(gy, inputs):
             "gy * a: that is the gradient of a product": gy * a,
             "gy / a: dq/db is not one over the other input": gy / a,
             "-a / b**2 alone: the upstream gradient gy is missing": -a / b**2,
-            "-gy * a * b**-1 * b: b^(-1) has the derivative -b^(-2)": -gy * a,
+            "-gy * a: a / b * b is (a / b) * b, so write a / b**2 or a / (b * b)": -gy * a,
         },
     ]
 
@@ -100,6 +100,11 @@ exercise = Exercise(
             "swapped",
             cause="has the sign +",
             code="def backward_sub(gd, a, b):\n    return -gd, gd\n",
+        ),
+        WrongAnswer(
+            "a / b * b",
+            cause="is (a / b) * b",
+            code="def backward_div(gq, a, b):\n    return gq / b, -gq * a / b * b\n",
         ),
     ],
     lesson="A difference copies the gradient, once with the sign turned. `Sub` and `Div` in "

@@ -47,6 +47,7 @@ def wrong_sigmoid(gy, inputs):
             * sigmoid(s)
             * (1 - sigmoid(s)),
             "gy * s**2 * (1 - s): s only once": gy * s**2 * (1 - s),
+            "-gy * s**2: that is ds/du alone, du/dx = -e**-x is missing": -gy * s**2,
         }
     ]
 
@@ -58,7 +59,7 @@ def cases(rng):
         yield Case(
             function="backward_tanh",
             forward=lambda x, t=None: np.tanh(x),
-            options={"t": np.tanh(x)},
+            options={"t": np.tanh},
             terms=lambda gy, inputs: [{"gy": gy, "-gy * t**2": -gy * np.tanh(inputs[0]) ** 2}],
             wrong=wrong_tanh,
             **shared,
@@ -66,7 +67,7 @@ def cases(rng):
         yield Case(
             function="backward_sigmoid",
             forward=sigmoid,
-            options={"s": sigmoid(x)},
+            options={"s": sigmoid},
             terms=lambda gy, inputs: [
                 {"gy * s": gy * sigmoid(inputs[0]), "-gy * s**2": -gy * sigmoid(inputs[0]) ** 2}
             ],
@@ -120,6 +121,21 @@ exercise = Exercise(
             "upstream forgotten",
             cause="upstream",
             code="def backward_sigmoid(gs, x, s):\n    return s * (1 - s)\n",
+        ),
+        WrongAnswer(
+            "twice",
+            cause="2 times too large",
+            code="def backward_tanh(gt, x, t):\n    return 2 * gt * (1 - t * t)\n",
+        ),
+        WrongAnswer(
+            "only the outer derivative",
+            cause="du/dx = -e**-x is missing",
+            code="def backward_sigmoid(gs, x, s):\n    return -gs * s**2\n",
+        ),
+        WrongAnswer(
+            "the sigmoid's twice",
+            cause="2 times too large",
+            code="def backward_sigmoid(gs, x, s):\n    return 2 * gs * s * (1 - s)\n",
         ),
     ],
     lesson="The sigmoid's slope is at most 1/4, so ten of them shrink a gradient a million times: "

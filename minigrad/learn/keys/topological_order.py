@@ -169,8 +169,8 @@ def check_doublings(module):
     except TooManyError:
         text = (
             f"After {DOUBLINGS} doublings, v1 = v0 + v0, v2 = v1 + v1, ..., there are "
-            f"{DOUBLINGS + 1} values.\nYour function looked up inputs more than {MOST_LOOKUPS} "
-            "times and was stopped: it walks along every way\nback, also where it has been before."
+            f"{DOUBLINGS + 1} values. Your function looked up inputs more than {MOST_LOOKUPS} "
+            "times and was stopped: it walks along every way back, also where it has been before."
         )
         return wrong("every way is walked, not every value visited once", text)
 

@@ -28,7 +28,7 @@ import numpy as np
 
 def derivative(f, x, h=1e-3):
     """Return the central difference of f at the number x, with the step h."""
-    raise NotImplementedError  # your derivation here
+    raise NotImplementedError  # your code here
 
 
 def gradient(f, x, h=1e-3):

@@ -29,4 +29,4 @@ Check it:  python -m minigrad learn check topological_order
 
 def topological_order(inputs, result):
     """Return a list of names, the result first, each name after all names that use it."""
-    raise NotImplementedError  # your derivation here
+    raise NotImplementedError  # your code here

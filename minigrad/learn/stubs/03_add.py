@@ -20,6 +20,8 @@ gradient of everything that went in, each of the shape of what went in.
 Check it:  python -m minigrad learn check add
 """
 
+import numpy as np
+
 
 def forward(a, b):
     """y = a + b, element by element; a, b and y have the shape (N, D)."""

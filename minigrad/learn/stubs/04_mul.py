@@ -20,6 +20,8 @@ formula, the product rule. Which half of it belongs to a?
 Check it:  python -m minigrad learn check mul
 """
 
+import numpy as np
+
 
 def forward(a, b):
     """y = a * b, element by element; a, b and y have the shape (N, D)."""

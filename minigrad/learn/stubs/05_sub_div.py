@@ -20,6 +20,8 @@ The derivative with respect to b can be written with a and b, or shorter, with q
 Check it:  python -m minigrad learn check sub_div
 """
 
+import numpy as np
+
 
 def forward_sub(a, b):
     """d = a - b; all of the shape (N, D)."""

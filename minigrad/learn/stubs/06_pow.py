@@ -16,6 +16,8 @@ upstream gradient gy, of the shape of y, return the gradient of x.
 Check it:  python -m minigrad learn check pow
 """
 
+import numpy as np
+
 
 def forward(x, k):
     """y = x ** k, element by element; x > 0 and y have the shape (N, D), k is a number."""

@@ -22,6 +22,8 @@ shape. But do not rely on it: for square matrices every shape fits.
 Check it:  python -m minigrad learn check matmul
 """
 
+import numpy as np
+
 
 def forward(A, B):
     """Y = A B; A has the shape (N, K), B (K, M), Y (N, M)."""

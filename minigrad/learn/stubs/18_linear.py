@@ -19,6 +19,8 @@ It is made of what you have done: a matrix product, a transpose, a broadcast sum
 Check it:  python -m minigrad learn check linear
 """
 
+import numpy as np
+
 
 def forward(X, W, b):
     """Y = X W^T + b; X has the shape (N, I), W (O, I), b (O,), Y (N, O)."""

@@ -17,6 +17,8 @@ gradient in training; here they get one all the same.)
 Check it:  python -m minigrad learn check mse
 """
 
+import numpy as np
+
 
 def forward(p, t):
     """L = the mean over all entries of (p - t)^2; a single number."""

@@ -10,14 +10,15 @@ batch, then scaled and moved by two learned vectors. For column d:
 
 You get gy (N, D), and return gx (N, D), ggamma (D,) and gbeta (D,).
 
-1. gbeta and ggamma: a broadcast sum, and a product before it. Then gz.
+1. gbeta: beta was copied to all N rows. ggamma: the same, after the product
+   with z. Then gz.
 2. x[n, d] reaches the loss in three ways: directly through z[n, d], through
    mean[d] and through var[d], which stand in every sample of the column. So gx
    has three summands. Take one column and find dz[m]/dx[n] by three parts:
    mean and var held fixed (only m = n), mean moved alone, var moved alone.
 3. Does moving the mean move the variance, at first order? What is the sum of
    x[n] - mean over a column?
-4. Write all three with gz, z and r, and take r out. If you add the same number
+4. Write all three with gz, z and r, and factor r out. If you add the same number
    to a whole column of x, y stays the same. What does that say about the sum of
    a column of gx? Does yours agree?
 

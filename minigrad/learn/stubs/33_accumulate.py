@@ -55,7 +55,7 @@ def backward_order(y):
 
 def receive(tensor, share):
     """Take in one share of a tensor's gradient: tensor.grad is None, or what came so far."""
-    raise NotImplementedError  # your derivation here
+    raise NotImplementedError  # your code here
 
 
 def backward(y, gy):

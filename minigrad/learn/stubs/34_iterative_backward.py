@@ -46,4 +46,4 @@ class Number:
 
 def backward(y):
     """Set the grad of y (1.0: dy/dy) and of every number that led to it, with loops alone."""
-    raise NotImplementedError  # your derivation here
+    raise NotImplementedError  # your code here

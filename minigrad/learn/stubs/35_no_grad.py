@@ -46,14 +46,14 @@ class Number:
 
 def record(value, sources):
     """Return a Number of this value, with its sources only while the mode is to record."""
-    raise NotImplementedError  # your derivation here
+    raise NotImplementedError  # your code here
 
 
 class no_grad:
     """``with no_grad():`` nothing in the block is recorded."""
 
     def __enter__(self):
-        raise NotImplementedError  # your derivation here
+        raise NotImplementedError  # your code here
 
     def __exit__(self, kind, error, traceback):
-        raise NotImplementedError  # your derivation here
+        raise NotImplementedError  # your code here

@@ -3,7 +3,7 @@
 Here is everything at once: two layers, a connection that leads past the second
 one, a scale, and a softmax with cross-entropy that is taken apart. `forward` keeps
 each step in v. Your `backward` finds the gradient of the loss with respect to each
-of twenty of them, from the end to the beginning, one line each:
+of twenty of them, from the end to the beginning, one or two lines each:
 
     g.h is dL/dh, and has the shape of v.h         (shapes: D in, H hidden, C classes)
 
@@ -16,7 +16,7 @@ keep exp small, changes nothing in the result: treat it as a constant.
 
 Then `learn`: the loop is there, and the line that makes the weights better is not.
 With your own gradients the network reads handwritten digits: 1437 to learn from,
-and of 360 that it has never seen it shall get 95 % right.
+and of 360 that it has never seen it should read 95 % right.
 
 Check it:  python -m minigrad learn check network
 """
