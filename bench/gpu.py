@@ -11,7 +11,8 @@ checks   losses of captured against plain steps, and of the GPU against the CPU
 matrix   microseconds a step: our plain and captured steps beside PyTorch's plain and captured ones
 suite    the tests over CuPy, as far as the time that is left allows
 
-Before this: ``bench.py``, the same for the CPU. Next: ``gpu_checks.py``, ``gpu_worker.py``.
+Before this: ``bench.py``, the same for the CPU. Next: ``gpu_facts.py``, ``gpu_checks.py``,
+``gpu_worker.py``.
 """
 
 from __future__ import annotations
@@ -169,6 +170,8 @@ def matrix(seconds: float, device: str, figures: dict, rounds: int = ROUNDS) -> 
     print("\nMicroseconds a step (median of turns); the last columns: PyTorch eager / ours.")
     print("highest: float32 throughout; high: TF32 in products and convolutions. (PyTorch's own")
     print("default is in between: TF32 in convolutions, float32 in products.) SGD with momentum.")
+    print("Our captured step copies its batch in every call, as a training does; PyTorch's graph")
+    print("is replayed on the batch that lies there already.")
     heads = [f"{engine[:8]} {way}" for engine, way in WAYS] + ["eager", "captured"]
     print(f"{'':<28}" + "".join(f"{head:>18}" for head in heads))
     models = MODELS if device == "cuda" else [("MLP", 2), ("LeNet", 2)]
@@ -289,10 +292,14 @@ def one_part(args) -> None:
         matrix(args.seconds, args.device, figures, ROUNDS if args.device == "cuda" else 1)
     elif args.part == "suite":
         suite(args.seconds, args.device, figures)
+    elif args.part == "facts":
+        import gpu_facts
+
+        gpu_facts.facts(args.device, figures)
     else:
         import gpu_checks
 
-        getattr(gpu_checks, args.part)(args.device, figures)
+        gpu_checks.checks(args.device, figures)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ a step (model, batch, precision; plain, or as a CUDA graph), `run` it for about 
 `forget` it. Times are of the wall clock, from one synchronization to the next, so they hold the
 host's part too.
 
-Before this: ``gpu.py``, which asks.
+Before this: ``gpu_checks.py``. ``gpu.py`` asks.
 """
 
 from __future__ import annotations

@@ -287,6 +287,25 @@ def test_batches_may_come_from_the_host_and_results_are_overwritten():
     same([np.float32(value), np.float32(second.item())], [np.float32(e) for e in expected])
 
 
+def test_a_batch_on_another_gpu_is_refused():
+    """As it is when the step is captured, and by the step itself."""
+
+    class OnTheSecond(fakecupy.ndarray):
+        __slots__ = ()
+        device = property(lambda self: fakecupy.Device(1))
+
+    if not exact():
+        pytest.skip("needs the stand-in")
+    training = Training()
+    step = training.capture()
+    x, y = [make("cuda", a) for a in batches(6)[0]]
+    x.array.__class__ = OnTheSecond
+    for ask in (step, step.disable()):
+        with pytest.raises(backend.DeviceError, match="(?s)batch.*cuda:0.*cuda:1"):
+            ask(x, y)
+    assert (step.replays, step.eager_calls) == (0, 0)
+
+
 # ------------------------------------------------------------------ when the graph does not fit
 
 

@@ -191,6 +191,32 @@ def test_sum_pooling(case, dtype):
     inner(test_kernels.test_sum_pooling_equals_the_loop)(DEVICE, case, dtype)
 
 
+def test_pooling_of_more_numbers_than_32_bits_count_has_the_plain_form():
+    """Also where only the result is too large."""
+    x, window = random(0, 2, 3, 6, 6, dtype=np.float32), ((2, 2), (2, 2), (0, 0))
+    y, winners = DEVICE.max_pool2d(x, *window, (1, 1), (3, 3))
+    wide = (2, 2), (1, 1), (1, 1)  # more windows than entries
+    wide_y, wide_winners = DEVICE.max_pool2d(x, *wide, (1, 1), (7, 7))
+    calls = {
+        "max_pool2d_scatter": (y, winners, (6, 6)),
+        "sum_pool2d_adjoint": (y, *window, (6, 6)),
+        "max_pool2d": (x, *wide, (1, 1), (7, 7)),
+        "max_pool2d_gather": (x, wide_winners),
+        "sum_pool2d": (x, *wide, (7, 7)),
+    }
+    for name, arguments in calls.items():
+        smaller = arguments[0].size
+        with (
+            mock.patch.object(launch, "LARGEST", smaller),
+            mock.patch.object(launch, "each", side_effect=AssertionError(f"{name} was launched")),
+        ):
+            actual = getattr(DEVICE, name)(*arguments)
+        expected = getattr(plain, name)(*arguments)
+        if name == "max_pool2d":
+            actual, expected = actual[0], expected[0]
+        np.testing.assert_array_equal(actual, expected)
+
+
 @both_dtypes
 def test_softmax_cross_entropy(dtype):
     inner(test_kernels.test_softmax_cross_entropy_equals_the_loop)(DEVICE, dtype)
@@ -307,6 +333,22 @@ def test_many_arrays_of_many_sizes_and_orders_in_one_step(dtype):
     for group, wanted in zip((params, *state), expected):
         for array, e in zip(group, wanted):
             close(array, e, dtype)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("dtype", [np.float16, *FLOATS])
+@pytest.mark.parametrize("number", [np.float32, np.float64, np.array, np.int64])
+def test_a_rate_may_be_a_number_of_numpy(kind, dtype, number):
+    o = dict(next(o for name, o in CASES if name == kind and o["weight_decay"]))
+    o.pop("amsgrad", None)
+    results = []
+    for lr in (2.0, number(2)):
+        p, g, a, b = [xp.full((3,), v, dtype=dtype) for v in (0.5, 0.25, 0.125, 0.0625)]
+        rest = {"sgd": ([a],), "adam": ([a], [b], None, [3]), "rmsprop": ([a], [b], [b])}[kind]
+        getattr(cuda, f"{kind}_update")([p], [g], *rest, **{**o, "lr": lr})
+        results.append(p.get())
+    assert results[1].dtype == dtype
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "rmsprop"])

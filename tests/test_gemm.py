@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import sys
 import threading
 import types
 from unittest import mock
@@ -195,6 +196,20 @@ def test_what_cublas_can_read_is_not_copied():
         assert sizes == [(5, 18, 4, 1), (5, 18, 4, 1), (5, 6, 4, 1), (3, 5, 4, 6)]
 
 
+def test_sizes_beyond_32_bits_are_refused_and_not_cut_off():
+    """ctypes hands a 33-bit number to a C int without a word: 2^32 + 5 rows would become 5."""
+    large, limit = 2**32 + 5, 2**31 - 1
+    for M, K, N in [(large, 3, 2), (2, large, 3), (2, 3, large)]:
+        with pytest.raises(ValueError, match="(?s)matmul.*2147483647"):
+            gemm.plan((M, K, N), (K, 1), (N, 1), (N, 1))
+    with pytest.raises(ValueError, match="matmul"):  # a gap between rows
+        gemm.plan((2, 3, 2), (large, 1), (2, 1), (2, 1))
+    gemm.plan((limit, 3, 2), (3, 1), (2, 1), (2, 1))
+    count, M = 2**20, 2**12  # as one tall matrix too large, as a batch not
+    _, call, _ = gemm.plan((count, M, 3, 2), (M * 3, 3, 1), (0, 2, 1), (M * 2, 2, 1))
+    assert call[2:5] == (2, M, 3) and call[-1] == count
+
+
 @pytest.mark.parametrize("shapes", [
     ((4,), (4,)), ((4,), (4, 3)), ((2, 4), (4,)), ((5, 2, 4), (4,)), ((4,), (5, 4, 3)),
     ((0, 4), (4, 3)), ((2, 0), (0, 3)), ((2, 4), (4, 0)), ((0, 2, 4), (4, 3)), ((3, 2, 0), (0, 2)),
@@ -367,6 +382,26 @@ def test_a_library_of_another_kind_is_not_taken(monkeypatch):
         assert "cublasCreate_v2" in gemm.why_not(xp)
     finally:
         gemm.libraries[xp] = cublas_on_cpu.library
+
+
+def test_a_library_without_a_path_is_not_the_program_itself(monkeypatch):
+    """Opening None would give whatever is loaded already, which may be another cuBLAS."""
+    found = types.SimpleNamespace(
+        load_nvidia_dynamic_lib=lambda name: types.SimpleNamespace(abs_path=None)
+    )
+    monkeypatch.setitem(sys.modules, "cuda", types.ModuleType("cuda"))
+    monkeypatch.setitem(sys.modules, "cuda.pathfinder", found)
+    monkeypatch.delenv("MINIGRAD_CUBLAS", raising=False)
+    with pytest.raises(OSError, match="MINIGRAD_CUBLAS"):
+        gemm._open(xp)
+
+
+def test_a_handle_without_the_library_says_why_there_is_none(monkeypatch):
+    monkeypatch.setitem(gemm.libraries, xp, "OSError: /nowhere/libcublas.so")
+    with no_handles():
+        for ask in (gemm.prepare, gemm.version):
+            with pytest.raises(RuntimeError, match="(?s)cuBLAS.*/nowhere/libcublas.so"):
+                ask(xp)
 
 
 def test_status_says_what_runs():

@@ -106,6 +106,7 @@ def convolutions(draw):
             BLOCK_BYTES=draw(st.sampled_from([512, 4096, 1 << 20])),
             NARROWEST=draw(st.sampled_from([1, 32])),
             SHORT_ROW=draw(st.sampled_from([1, 64, 10**9])),
+            MANY_FILTERS=draw(st.sampled_from([1, 128])),
             WORTH_SHARING=draw(st.sampled_from([0, 10**9])),
         ),
     )
@@ -201,6 +202,24 @@ def test_convolutions_of_real_sizes_agree_in_both_forms(shape, kernel, how):
     close(cpu.conv2d(x, w, bias, **how), y)
     close(cpu.conv2d_input(gy, w, shape[2:], **how), cuda.conv2d_input(gy, w, shape[2:], **how))
     close(cpu.conv2d_weight(x, gy, kernel[2:], **how), cuda.conv2d_weight(x, gy, kernel[2:], **how))
+
+
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((2, 1), (1, 2))])
+def test_tall_images_are_worked_on_in_bands_of_rows(stride, padding, dilation):
+    how = dict(stride=stride, padding=padding, dilation=dilation, groups=1)
+    x, w = random(0, 2, 3, 41, 9), random(1, 20, 3, 3, 2)
+    y = cuda.conv2d(x, w, None, **how)
+    gy = random(2, *y.shape)
+    small = dict(BLOCK_BYTES=512, NARROWEST=4)
+    for limits in (small | dict(SHORT_ROW=1), small | dict(SHORT_ROW=10**9, MANY_FILTERS=1)):
+        with mock.patch.multiple(conv, **limits):
+            close(cpu.conv2d(x, w, None, **how), y)
+            gx = cpu.conv2d_input(gy, w, (41, 9), **how)
+            close(gx, cuda.conv2d_input(gy, w, (41, 9), **how))
+            gw = cpu.conv2d_weight(x, gy, (3, 2), **how)
+            close(gw, cuda.conv2d_weight(x, gy, (3, 2), **how))
 
 
 def test_results_do_not_live_in_scratch_memory():

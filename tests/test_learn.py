@@ -676,13 +676,6 @@ def test_what_is_printed_fits_the_terminal(folder, learn, mul, monkeypatch):
     assert folded[3].startswith("    three")
 
 
-def test_a_report_says_a_cause_once(mul):
-    text = " ".join(mul("def backward(gy, a, b):\n    return a * 0, b * 0\n")[1].split())
-    assert text.count("all zero") == 1
-    assert "a (3, 4): 12 of 12 entries wrong" in text
-    assert "b (3, 4): 12 of 12 entries wrong, the same way" in text
-
-
 def test_colours_only_on_a_terminal(monkeypatch):
     class Terminal:
         def isatty(self):

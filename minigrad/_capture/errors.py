@@ -11,6 +11,8 @@ from operator import is_
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import backend
 from .._errors import message
 from .._tensor import Tensor
@@ -76,6 +78,23 @@ def check_one_device(found: Reached, on_gpu: list[Tensor]) -> None:
                 do="model.to('cuda') before the optimizer is made",
             )
         )
+
+
+def check_batch_device(batch: tuple, index: int) -> None:
+    """Raise if a tensor of a batch is on another GPU than the captured step's."""
+    for i, x in enumerate(batch):
+        if isinstance(x, Tensor) and not isinstance(x.array, np.ndarray):
+            own = int(x.array.device.id)
+            if own != index:
+                raise backend.DeviceError(
+                    message(
+                        WHERE,
+                        f"entry {i} of the batch is on another GPU than the captured step.",
+                        expect=f"cuda:{index}, or cpu",
+                        actual=f"cuda:{own}",
+                        do=f"x.to('cuda:{index}')",
+                    )
+                )
 
 
 def check_first_step(optimizer) -> None:

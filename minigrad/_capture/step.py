@@ -74,7 +74,8 @@ def capture(train_step: Callable, example_batch, *, state=()) -> Callable:
     Returns
     -------
     CapturedStep or callable
-        Called as `train_step`. The tensors that it returns are overwritten by the next call. For
+        Called as `train_step`, with tensors of the same GPU or of the host, which are copied there.
+        The tensors that it returns are overwritten by the next call. For
         other shapes (the last, smaller batch), in another mode (``eval()``), and with optimizer
         options that changed other than the learning rate, it runs the function itself.
 
@@ -85,7 +86,7 @@ def capture(train_step: Callable, example_batch, *, state=()) -> Callable:
     TypeError
         For an example batch that is not made of tensors.
     DeviceError
-        If model and batch are on different devices.
+        If model and batch are on different devices; from the call, for a batch on another GPU.
 
     Notes
     -----
@@ -219,6 +220,7 @@ class CapturedStep:
     # --------------------------------------------------------------------------------- calling
 
     def __call__(self, *batch) -> Any:
+        errors.check_batch_device(batch, self._gpu.id)
         reason = self._why_eager(batch)
         if reason is not None:
             return self._run_eagerly(batch, reason)

@@ -141,7 +141,8 @@ def _examine(problem: Problem, report: Diagnosis, seed: int) -> None:
             found.ok, found.cause = False, "None instead of a gradient"
         report.notes += _notes(e)
     if not any([e.known.any() for e in shown]) and any([e.x.size for e in shown]):
-        raise Objection("nothing can be checked: all entries are at kinks of forward")
+        proof = "there it has no derivative, or changes too fast for differences"
+        raise Objection("nothing can be checked: all entries are at kinks of forward", proof)
     report.notes += [*(problem.notes if report.ok else []), *dict.fromkeys(problem.remarks)]
 
 

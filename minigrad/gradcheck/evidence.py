@@ -21,7 +21,7 @@ from .differences import random_upstream
 from .jacobian import Jacobian, jacobian
 from .problem import Objection, Problem
 
-_SECONDS = 0.6  # for the differences of one input
+_SECONDS = 0.5  # for the differences of one input
 _LARGEST = 3_000_000  # derivatives that are kept for one input
 
 

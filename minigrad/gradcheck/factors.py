@@ -50,7 +50,7 @@ def element_ratio(e: Evidence) -> Iterator[Cause]:
         return
     extra = min([extra for extra, _, _ in matches], key=len)
     matches = [(text, too_many) for other, text, too_many in matches if other == extra]
-    best, too_many = min(matches, key=lambda match: (_is_roundabout(e, match[0]), len(match[0])))
+    best, too_many = min(matches, key=lambda match: _simplicity(e, match[0]))
     formulas = list(wrong_formula(e)) if _is_roundabout(e, best) else []
     if formulas:  # yours is gy * x says more than that y/x is missing
         yield min(formulas, key=lambda cause: len(cause.text))
@@ -61,6 +61,10 @@ def element_ratio(e: Evidence) -> Iterator[Cause]:
     equal = [n for n in names if _same(found[extra, n, too_many], values)]
     cause = _factor_phrase(e, [best, *[n for n in equal if n != best]], too_many)
     yield Cause(f"{cause}; and {extra}" if extra else cause, "so it is in every entry")
+
+
+def _simplicity(e: Evidence, text: str) -> tuple:
+    return _is_roundabout(e, text), len(text), text == "y"
 
 
 def _is_roundabout(e: Evidence, text: str) -> bool:
@@ -82,7 +86,7 @@ def _matching_factors(e: Evidence, constants: bool = False) -> dict[tuple, np.nd
     if not any([b.any() for b in big]) or (e.known & ~e.wrong & np.any(big, axis=0)).any():
         return {}  # where some entries are right, it is a matter of places
     ratio = np.concatenate([g[b] / x[b] for g, x, b in zip(e.yours, e.expected, big)])
-    found, sizes, is_number = {}, sizes_of(e), e.ratio() is not None
+    found, sizes, is_number = {}, sizes_of(e), e.x.size > 1 and e.ratio() is not None
     for text, values, may_be_constant in _expressions(e):
         constant = e.x.size > 1 and bool(np.ptp(values[e.known]) <= 1e-9 * abs(values).max())
         if constant and not may_be_constant and not constants:

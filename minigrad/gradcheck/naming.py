@@ -70,8 +70,9 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
             yield cost, f"1/{whole}", 1 / n
             yield cost + 1, f"sqrt({name})", math.sqrt(n)
             yield cost + 1, f"1/sqrt({name})", 1 / math.sqrt(n)
-    for p, q in itertools.product(range(1, 10), repeat=2):
-        if math.gcd(p, q) == 1 and p != q and (1 in (p, q) or max(p, q) < 5):
+    for p, q in itertools.product(range(1, 11), repeat=2):
+        near = abs(p - q) == 1  # 5/4 is 1/(1 - 0.2), but 7/3 could be anything
+        if near or (1 in (p, q) and 2 < max(p, q) < 10):
             cost = {2: 1.0, 3: 1.0, 4: 1.0}.get(max(p, q), 2.0) if 1 in (p, q) else 2.2
             yield cost, f"{p}/{q}" if q > 1 else str(p), p / q
     for name, n in _CONSTANTS.items():
@@ -90,7 +91,7 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
             yield 2.0, f"(1 - {name})/{name}", (1 - n) / n
             yield 2.2, f"(1 - {name})**2", (1 - n) ** 2
             yield 2.2, f"1/(1 - {name})**2", 1 / (1 - n) ** 2
-    for cost, group in ((1.9, named), (2.4, plain)):
+    for cost, group in ((1.9, named), (2.7, plain)):
         for name, n in group.items():
             if n > 2:
                 yield cost, f"({name} - 1)", n - 1
@@ -103,14 +104,14 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
             yield 2.1, f"1/({k}*{name})", 1 / (k * n)
             yield 2.1, f"{name}/{k}", n / k
             yield 2.1, f"{k}/{name}", k / n
-    for cost, group in ((1.5, named), (2.0, plain)):
+    for cost, far, group in ((1.5, 1.5, named), (2.0, 2.7, plain)):
         for (a, n), (b, m) in itertools.combinations(group.items(), 2):
             if "*" in a + b:
                 continue
             yield cost, f"{a}*{b}", n * m
             yield cost, f"1/({a}*{b})", 1 / (n * m)
-            yield cost, f"{a}/{b}", n / m
-            yield cost, f"{b}/{a}", m / n
+            yield far, f"{a}/{b}", n / m
+            yield far, f"{b}/{a}", m / n
     equal = _of_equal_size(sizes)
     for (a, n), (b, m), (c, k) in itertools.combinations(named.items(), 3):
         cost = 2.2 if equal.isdisjoint((a, b, c)) else 2.7

@@ -111,7 +111,9 @@ def _changed(name: str, q: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     if q.dtype.kind in "iu":
         for by in (1, -1):
             yield f"{name} were {'larger' if by > 0 else 'smaller'} by 1", q + by
-        yield f"{name} were sorted", np.sort(q, axis=None).reshape(q.shape)
+        in_order = np.sort(q, axis=None).reshape(q.shape)
+        counted = np.array_equal(in_order.ravel(), np.arange(q.size))
+        yield f"{name} were {'0, 1, 2, ...' if counted else 'sorted'}", in_order
         yield f"{name} were reversed", q.ravel()[::-1].reshape(q.shape)
         return
     for count in range(1, min(q.ndim, 3) + 1):

@@ -33,8 +33,9 @@ from .windows import conv_output_size, valid_slices
 
 BLOCK_BYTES = 1 << 20  # of unfolded columns: about one core's L2 cache
 NARROWEST = 512  # numbers in a run: below this, matrix products lose their speed
-MATRIX_ROWS = 256  # of the input gradient's product, in two ranges of channels
+MATRIX_ROWS = 512  # of the input gradient's product, in two ranges of channels
 SHORT_ROW = 64  # output rows shorter than this are unfolded fully and multiplied together
+MANY_FILTERS = 128  # from here on, rows up to NARROWEST too: the copies cost little beside it
 
 
 def _stage(x, padding):
@@ -66,7 +67,12 @@ def _even(total, most):
     return [(a, min(total, a + step)) for a in range(0, total, step)]
 
 
-def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work):
+def _row_by_row(out_size, N, filters):
+    """Whether each row of outputs is a product of its own."""
+    return out_size[1] * N >= (SHORT_ROW if filters < MANY_FILTERS else NARROWEST)
+
+
+def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work, by_row):
     """Output blocks (row, end row, column, end column) whose unfolded inputs fill about
     BLOCK_BYTES.
     """
@@ -75,11 +81,13 @@ def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work):
     pixel = C * KW * N * itemsize  # unfolded bytes per input row and output column
     rows_read, fixed = (stride[0], KH - stride[0]) if dilation[0] == 1 else (KH, 0)
     columns = OW
-    if OW * N >= SHORT_ROW:
+    if by_row:
         tall = min(OH, 2 * KH) * rows_read + fixed
         columns = min(OW, max(-(-NARROWEST // N), BLOCK_BYTES // (pixel * tall)))
     strips = _even(OW, columns)
     rows = (BLOCK_BYTES // (pixel * strips[0][1]) - fixed) // rows_read
+    if not by_row:
+        rows = max(rows, -(-NARROWEST // (OW * N)))
     bands = _even(OH, rows)
     if len(strips) * len(bands) == 1 and OH > 1 and work > WORTH_SHARING:
         bands = _even(OH, -(-OH // 2))
@@ -87,7 +95,7 @@ def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work):
 
 
 def _unfold(x, block, kernel_size, stride, dilation, by_row):
-    """Columns of one block of outputs, as matrices (B, KH*C*KW, L): a view of scratch memory (or of
+    """Columns of one block of outputs, as matrices (B, KH*KW*C, L): a view of scratch memory (or of
     x).
 
     ``by_row``: one matrix per output row, bands of rows unfolded along the width only; else one
@@ -104,21 +112,21 @@ def _unfold(x, block, kernel_size, stride, dilation, by_row):
     corner = x[:, r0 * sh :, c0 * sw :]
     width = (c1 - c0, N)
     if not by_row:
-        shape = (KH, C, KW, R, *width)
-        steps = (dh * from_h, from_c, dw * from_w, sh * from_h, sw * from_w, from_n)
+        shape = (KH, KW, C, R, *width)
+        steps = (dh * from_h, dw * from_w, from_c, sh * from_h, sw * from_w, from_n)
     elif dh == 1:
-        shape = ((R - 1) * sh + KH, C, KW, *width)
-        steps = (from_h, from_c, dw * from_w, sw * from_w, from_n)
+        shape = ((R - 1) * sh + KH, KW, C, *width)
+        steps = (from_h, dw * from_w, from_c, sw * from_w, from_n)
     else:  # the rows under a window are not neighbours: copy them for each output row
-        shape = (R, KH, C, KW, *width)
-        steps = (sh * from_h, dh * from_h, from_c, dw * from_w, sw * from_w, from_n)
+        shape = (R, KH, KW, C, *width)
+        steps = (sh * from_h, dh * from_h, dw * from_w, from_c, sw * from_w, from_n)
     columns = scratch("columns", shape, x.dtype)
     columns[...] = as_strided(corner, shape, steps)
     if not by_row:
-        return columns.reshape(1, KH * C * KW, R * L)
+        return columns.reshape(1, KH * KW * C, R * L)
     row = L * x.itemsize
-    band = (sh if dh == 1 else KH) * C * KW * row
-    return as_strided(columns, (R, KH * C * KW, L), (band, row, x.itemsize))
+    band = (sh if dh == 1 else KH) * KW * C * row
+    return as_strided(columns, (R, KH * KW * C, L), (band, row, x.itemsize))
 
 
 def _matrices(y, block, by_row):
@@ -150,8 +158,8 @@ def conv2d(x, w, bias, stride, padding, dilation, groups):
     out_size = conv_output_size(x.shape[2:], kernel_size, stride, padding, dilation)
     x = _stage(x, padding)
     y = np.empty((F, *out_size, N), x.dtype)
-    by_row = out_size[1] * N >= SHORT_ROW
-    matrix = w.transpose(0, 2, 1, 3).reshape(groups, G, -1)
+    by_row = _row_by_row(out_size, N, G)
+    matrix = w.transpose(0, 2, 3, 1).reshape(groups, G, -1)
     offset = None if bias is None else bias.reshape(groups, G, 1)
 
     def one(item):
@@ -163,7 +171,7 @@ def conv2d(x, w, bias, stride, padding, dilation, groups):
             out += offset[g]
 
     work = w.size * N * out_size[0] * out_size[1]
-    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work)
+    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work, by_row)
     run(one, [(g, block) for g in range(groups) for block in blocks], work)
     return y.transpose(3, 0, 1, 2)
 
@@ -183,9 +191,9 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
     K = C * kernel_size[0] * kernel_size[1]
     x = _stage(x, padding)
     gy = np.ascontiguousarray(gy.transpose(1, 2, 3, 0))
-    by_row = out_size[1] * N >= SHORT_ROW
+    by_row = _row_by_row(out_size, N, G)
     work = K * gy.size
-    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work)
+    blocks = _blocks(out_size, N, C, kernel_size, stride, dilation, x.itemsize, work, by_row)
     partial = np.empty((len(blocks), groups, K, G), x.dtype)
 
     def one(item):
@@ -205,8 +213,12 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
                 out += np.matmul(columns[r], rows[r], out=product)
 
     run(one, [(g, b) for g in range(groups) for b in range(len(blocks))], work)
-    gw = np.add.reduce(partial, axis=0).reshape(groups, kernel_size[0], C, kernel_size[1], G)
-    return np.ascontiguousarray(gw.transpose(0, 4, 2, 1, 3)).reshape(F, C, *kernel_size)
+    sums = np.add.reduce(partial, axis=0).reshape(groups, *kernel_size, C, G)
+    gw = np.empty((F, C, *kernel_size), x.dtype)
+    for c in range(0, C, 16):  # a few channels at a time: what is read and written stays in cache
+        few = sums[:, :, :, c : c + 16].transpose(0, 4, 3, 1, 2)
+        gw[:, c : c + 16] = few.reshape(F, -1, *kernel_size)
+    return gw
 
 
 def conv2d_input(gy, w, size, stride, padding, dilation, groups):
@@ -238,45 +250,48 @@ def conv2d_input(gy, w, size, stride, padding, dilation, groups):
 
 
 def _fold(gy, w, gx, stride, corner, dilation):
-    """Fill gx (C, H, W, N) from gy (F, OH, OW, N) and w (F, C, KH, KW), a strip of output columns
-    at a time.
+    """Fill gx (C, H, W, N) from gy (F, OH, OW, N) and w (F, C, KH, KW), a block of outputs at a
+    time.
     """
     (C, H, W, N), (F, OH, OW, _) = gx.shape, gy.shape
     KH, KW = w.shape[2:]
-    matrix = np.ascontiguousarray(w.transpose(2, 1, 3, 0)).reshape(KH * C * KW, F)
+    matrix = w.transpose(0, 2, 3, 1).reshape(F, KH * KW * C).T
     (sh, sw), (dh, dw), (top, left) = stride, dilation, corner
     if KH == KW == sh == sw == 1 and gx.shape[1:] == gy.shape[1:]:
         np.matmul(matrix, gy.reshape(F, -1), out=gx.reshape(C, -1))
         return
     gx[...] = 0
     by_row = OW * N >= SHORT_ROW
-    tall = (OH - 1) * sh + (KH - 1) * dh + 1
-    first, last = max(0, top), min(tall, top + H)
-    columns = OW
+    columns, band = OW, OH
     if by_row:
-        pixel = KH * C * KW * OH * N * gx.itemsize
-        columns = min(OW, max(-(-NARROWEST // N), 2 * BLOCK_BYTES // pixel))
-    for c0, c1 in _even(OW, columns):
-        width = (c1 - c0, N)
-        L = width[0] * N
-        if by_row:
-            products = scratch("columns", (OH, KH, C, KW, *width), gx.dtype)
-            rows = gy.reshape(F, OH, OW * N)[:, :, c0 * N : c1 * N].transpose(1, 0, 2)
-            np.matmul(matrix, rows, out=products.reshape(OH, KH * C * KW, L))
-            products = products.transpose(1, 0, 2, 3, 4, 5)
-            sums = scratch("sums", (tall, C, KW, *width), gx.dtype)
-        else:
-            products = scratch("columns", (KH, C, KW, OH, *width), gx.dtype)
-            np.matmul(matrix, gy.reshape(F, OH * L), out=products.reshape(KH * C * KW, OH * L))
-            products = products.transpose(0, 3, 1, 2, 4, 5)
-            sums = scratch("sums", (C, KW, tall, *width), gx.dtype).transpose(2, 0, 1, 3, 4)
-        _sum_rows(products, sums, sh, dh)
-        for j in range(KW):
-            valid = valid_slices(c0 * sw + j * dw, sw, left, W, width[0])
-            if valid is not None and first < last:
-                shifted = sums[first:last, :, j, valid[0]].transpose(1, 0, 2, 3)
-                into = gx[:, first - top : last - top, valid[1]]
-                np.add(into, shifted, out=into)
+        pixel = KH * KW * C * N * gx.itemsize
+        columns = min(OW, max(-(-NARROWEST // N), 2 * BLOCK_BYTES // (pixel * OH)))
+        band = min(OH, max(2 * KH, 2 * BLOCK_BYTES // (pixel * columns)))
+    for r0, r1 in _even(OH, band):
+        R, above = r1 - r0, top - r0 * sh
+        tall = (R - 1) * sh + (KH - 1) * dh + 1
+        first, last = max(0, above), min(tall, above + H)
+        for c0, c1 in _even(OW, columns):
+            width = (c1 - c0, N)
+            L = width[0] * N
+            if by_row:
+                products = scratch("columns", (R, KH, KW, C, *width), gx.dtype)
+                rows = gy.reshape(F, OH, OW * N)[:, r0:r1, c0 * N : c1 * N].transpose(1, 0, 2)
+                np.matmul(matrix, rows, out=products.reshape(R, KH * KW * C, L))
+                products = products.transpose(1, 0, 2, 3, 4, 5)
+                sums = scratch("sums", (tall, KW, C, *width), gx.dtype)
+            else:
+                products = scratch("columns", (KH, KW, C, OH, *width), gx.dtype)
+                np.matmul(matrix, gy.reshape(F, OH * L), out=products.reshape(KH * KW * C, OH * L))
+                products = products.transpose(0, 3, 1, 2, 4, 5)
+                sums = scratch("sums", (KW, C, tall, *width), gx.dtype).transpose(2, 0, 1, 3, 4)
+            _sum_rows(products, sums, sh, dh)
+            for j in range(KW):
+                valid = valid_slices(c0 * sw + j * dw, sw, left, W, width[0])
+                if valid is not None and first < last:
+                    shifted = sums[first:last, j, :, valid[0]].transpose(1, 0, 2, 3)
+                    into = gx[:, first - above : last - above, valid[1]]
+                    np.add(into, shifted, out=into)
 
 
 def _sum_rows(products, sums, stride, dilation):

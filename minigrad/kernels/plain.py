@@ -441,9 +441,11 @@ def without_masks(index):
 
 
 def _like(value, parameters):
-    """A number as it is; an array of one number in the parameters' dtype (no silent float64)."""
+    """A number as Python's; an array of one number in the parameters' dtype (no silent float64)."""
     if isinstance(value, (int, float)):
         return value
+    if isinstance(value, (np.generic, np.ndarray)):  # beside arrays of a GPU, too
+        return value.item()
     return value.astype((parameters[0] if type(parameters) is list else parameters).dtype)
 
 

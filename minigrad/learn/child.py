@@ -228,18 +228,7 @@ def _in_words_of(upstream: str, cause: str | None, text: str) -> Verdict:
     def renamed(words):
         return re.sub(r"\bgy\b", upstream, words)
 
-    return wrong(cause and renamed(cause), renamed(_said_once(cause, text)))
-
-
-def _said_once(cause: str | None, text: str) -> str:
-    """Return a report without the cause behind each input: its first line says it already."""
-    first, *lines = text.split("\n")
-    same, count = f": {cause}", 0
-    for i, line in enumerate(lines):
-        if cause and first.endswith(f"{same}.") and line.endswith(same):
-            lines[i] = line.removesuffix(same) + (", the same way" if count else "")
-            count += 1
-    return "\n".join([first, *lines])
+    return wrong(cause and renamed(cause), renamed(text))
 
 
 # ------------------------------------------------------------------------------- exceptions, told

@@ -100,7 +100,9 @@ class Case:
 
     def _options(self) -> list[str]:
         def short(value):
-            return f"<array {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+            if isinstance(value, np.ndarray):
+                return f"<array {value.shape}>"
+            return repr(round(value, 6) if isinstance(value, float) else value)
 
         options = self.options_at([np.array(x) for x in self.inputs])
         return [f"{name}={short(value)}" for name, value in options.items()]

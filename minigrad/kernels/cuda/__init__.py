@@ -7,8 +7,14 @@ program (half precision, integers, arrays of NumPy) runs in the plain form.
 No kernel waits for a value, copies one from the host, or takes memory from anywhere but CuPy's
 current pool: so a whole training step can be captured as a CUDA graph.
 
+Numbers: sums are taken in another order than on the CPU, so last digits differ, but in the same
+order in every run. float32 numbers below 1.2e-38 (*subnormal* ones) count as 0, in these programs
+as in CuPy's own, because CuPy has all of them compiled so (``-ftz=true``); NumPy and PyTorch keep
+them. float64 keeps them everywhere.
+
 Before this: ``plain.py``, which says what every kernel computes. Next: ``prelude.cu`` and
-``activation.cu``, then ``launch.py``, ``gemm.py``, and ``conv.py``, the one that matters.
+``activation.cu``, the shortest programs; then ``launch.py``, ``activation.py``, ``gemm.py``, and
+``conv.py``, where most of the time goes.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import plain
-from ..plain import (  # noqa: F401
+from ..plain import (  # noqa: F401  (what needs no program of its own)
     code_dtype,
     first_inside,
     index_add,

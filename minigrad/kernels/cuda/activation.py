@@ -1,6 +1,6 @@
 """Bias, and the gradient of relu, on the GPU: see ``activation.cu``.
 
-Before this: ``gemm.py``. Next: ``conv.py``.
+Before this: ``launch.py``. Next: ``gemm.py``.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ first.
 **State.** A handle, its stream and its workspace belong together and are made once for each
 stream. The workspace is memory of our own: without one, cuBLAS would allocate inside a capture.
 
-Before this: ``launch.py``. Next: ``conv.py``.
+Before this: ``activation.py``. Next: ``conv.cu`` and ``conv.py``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ STATUS = {
     15: "not supported",
 }
 WORKSPACE = 32 << 20  # bytes: NVIDIA's advice for Hopper; older GPUs need 4 MiB
+LARGEST = 2**31 - 1  # a C int, as cuBLAS takes sizes
 PER_THREAD_STREAM = 2  # the one stream address that means another stream in each thread
 
 libraries: dict = {}  # array module -> library, or why there is none (str); tests put one here
@@ -107,6 +108,11 @@ def plan(shape, a_steps, b_steps, c_steps):
         (swapped, call, places): ``swapped`` says that A and B are exchanged; ``call`` is what all
         calls share, (opA, opB, m, n, k, lda, stepA, ldb, stepB, ldc, stepC, count); ``places`` are
         the entries of A, B and C at which each call begins.
+
+    Raises
+    ------
+    ValueError
+        For matrices that are too large for cuBLAS.
     """
     *batch, M, K, N = shape
     in_c = layout(M, N, *c_steps[-2:])
@@ -130,7 +136,7 @@ def plan(shape, a_steps, b_steps, c_steps):
         count, a_step, _, c_step = axes[0]
         if M == 1 and a_step >= K and c_step >= N:
             M, in_a, in_c, axes = count, (False, a_step), (False, c_step), []
-        elif M > 1 and a_step == in_a[1] * M and c_step == in_c[1] * M:
+        elif 1 < M <= LARGEST // count and a_step == in_a[1] * M and c_step == in_c[1] * M:
             M, axes = M * count, []
     axes.sort(key=lambda axis: axis[0])  # the longest is cuBLAS's batch, the others are calls
     count, a_step, b_step, c_step = axes.pop() if axes else (1, 0, 0, 0)
@@ -145,6 +151,17 @@ def plan(shape, a_steps, b_steps, c_steps):
         *(OP_T if in_b[0] else OP_N, OP_T if in_a[0] else OP_N, N, M, K),
         *(in_b[1], b_step, in_a[1], a_step, in_c[1], c_step, count),
     )
+    largest = max(M, K, N, count, in_a[1], in_b[1], in_c[1])
+    if largest > LARGEST:  # ctypes would cut it off
+        raise ValueError(
+            message(
+                "matmul",
+                "the matrices are too large for cuBLAS.",
+                expect=f"sizes, and steps between rows, of at most {LARGEST}",
+                actual=f"{largest}, in ({M}, {K}) @ ({K}, {N})",
+                do="multiply parts of them",
+            )
+        )
     return False, call, tuple(places)
 
 
@@ -183,7 +200,10 @@ def _open(xp):
     try:
         from cuda.pathfinder import load_nvidia_dynamic_lib  # comes with CuPy 14
 
-        return ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+        path = load_nvidia_dynamic_lib("cublas").abs_path
+        if path is None:  # which ctypes would take for Python itself, and all that it has loaded
+            raise OSError("cuBLAS was found, but not its file: name it in MINIGRAD_CUBLAS")
+        return ctypes.CDLL(path)
     except (ImportError, RuntimeError):
         version = xp.cuda.runtime.runtimeGetVersion() // 1000
         name = f"cublas64_{version}.dll" if os.name == "nt" else f"libcublas.so.{version}"
@@ -233,6 +253,16 @@ class Handle:
 
     def __init__(self, xp, stream):
         self.lib, self.stream, handle = library(xp), stream, ctypes.c_void_p()
+        if self.lib is None:
+            raise RuntimeError(
+                message(
+                    "matmul",
+                    "there is no cuBLAS to prepare.",
+                    actual=why_not(xp),
+                    do="multiply with matmul, which then asks CuPy; or name the library's file in "
+                    "MINIGRAD_CUBLAS and start again",
+                )
+            )
         _check(self.lib.cublasCreate_v2(ctypes.byref(handle)), "to start")
         self.address = handle
         # Not from CuPy's pool: a pool may belong to one captured graph, and end with it.
@@ -257,7 +287,7 @@ def prepare(xp) -> Handle:
     Raises
     ------
     RuntimeError
-        If it is the first time and the stream is capturing.
+        If there is no cuBLAS, or if it is the first time and the stream is capturing.
     """
     stream = xp.cuda.get_current_stream()
     key = _key(xp, stream)
@@ -287,10 +317,8 @@ def release(xp, stream) -> Handle | None:
 
 def version(xp) -> int:
     """cuBLAS's version, such as 130100."""
-    number = ctypes.c_int()
-    _check(
-        library(xp).cublasGetVersion_v2(prepare(xp).address, ctypes.byref(number)), "its version"
-    )
+    handle, number = prepare(xp), ctypes.c_int()
+    _check(handle.lib.cublasGetVersion_v2(handle.address, ctypes.byref(number)), "its version")
     return number.value
 
 

@@ -4,6 +4,9 @@ The kernels are CUDA C, one readable ``.cu`` file a family. A family is compiled
 NVRTC, NVIDIA's run-time compiler) at its first use, once for each dtype, and CuPy keeps the result
 on disk. ``T`` in a source is the arrays' type; it is set here, in front of the text.
 
+CuPy adds ``-ftz=true`` behind our options, and NVRTC obeys the last: so no option of ours can keep
+subnormal numbers of float32 from being flushed to zero.
+
 How a kernel runs: the *grid* is a number of blocks, a *block* a number of threads (256 here). Each
 thread computes ``i = blockIdx.x * blockDim.x + threadIdx.x``, and then the outputs ``i``, ``i +
 grid size``, ... Threads of a block can share memory and wait for each other; blocks cannot.
@@ -11,11 +14,13 @@ grid size``, ... Threads of a block can share memory and wait for each other; bl
 MINIGRAD_CUDA_SOURCES=0 in the environment leaves the sources aside: everything then runs in the
 plain form (``plain.py``), which is slower and useful to compare with.
 
-Before this: ``prelude.cu`` and ``activation.cu``, the shortest family. Next: ``gemm.py``.
+Before this: ``prelude.cu`` and ``activation.cu``, the shortest family. Next:
+``activation.py``, the first that launches.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache, lru_cache
 from pathlib import Path
@@ -55,6 +60,11 @@ def runs(*arrays) -> bool:
     if type(first) is np.ndarray or not has_source(first.dtype):
         return False
     return all([a is None or (a.dtype == first.dtype and 0 < a.size <= LARGEST) for a in arrays])
+
+
+def fits(shape) -> bool:
+    """Whether the CUDA sources can count the numbers of a result of that shape."""
+    return math.prod(shape) <= LARGEST
 
 
 def has_source(dtype) -> bool:

@@ -19,8 +19,8 @@ extern "C" __global__ void softmax_cross_entropy(T* losses, T* p, const T* z,
     for (int c = threadIdx.x; c < C; c += blockDim.x) p[c] /= total;
     if (threadIdx.x == 0) {
         long long label = labels[row];
-        bool known = label >= 0 && label < C;
-        losses[row] = log(total) - (known ? z[label] - largest : T(0) / T(0) * total);
+        bool known = label >= 0 && label < C;  // NVRTC has no NAN, but 0 / 0 is one
+        losses[row] = log(total) - (known ? z[label] - largest : T(0) / T(0));
     }
 }
 

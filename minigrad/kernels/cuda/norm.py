@@ -30,6 +30,34 @@ def _planes(x):
     return x, launch.structure(N=x.shape[0], C=x.shape[1], M=M, S_n=n, S_c=c)
 
 
+def _like(x):
+    """An empty array that lies in memory as x does: (N, C, ...) or channel by channel."""
+    xp = backend.cupy
+    if x.strides[1] > x.strides[0] and x.shape[1] > 1:
+        return xp.empty((x.shape[1], x.shape[0], *x.shape[2:]), dtype=x.dtype).swapaxes(0, 1)
+    return xp.empty(x.shape, dtype=x.dtype)
+
+
+def _dense(x):
+    """x with planes without gaps, lying as (N, C, ...) or channel by channel, and its sizes.
+
+    So an array of `_like` x has the same steps.
+    """
+    x, channels = _planes(x)
+    if _like_steps(x) != x.strides[:2]:
+        return _planes(backend.cupy.array(x, copy=True, order="C"))
+    return x, channels
+
+
+def _like_steps(x):
+    """The first two steps that `_like` would give; an axis of length 1 keeps x's."""
+    N, C = x.shape[:2]
+    plane = math.prod(x.shape[2:]) * x.itemsize
+    by_channel = x.strides[1] > x.strides[0] and C > 1
+    steps = (plane, N * plane) if by_channel else (C * plane, plane)
+    return tuple([given if n == 1 else own for n, given, own in zip((N, C), x.strides, steps)])
+
+
 def _grid(x):
     """(pieces, channels) and (threads,): each channel in as many pieces as keep the GPU busy, and
     no more threads than numbers.
@@ -38,14 +66,6 @@ def _grid(x):
     numbers = x.size // C
     pieces = min(max(1, BLOCKS // C), -(-numbers // SMALLEST_PIECE))
     return (pieces, C), (launch.block_size(-(-numbers // pieces)),)
-
-
-def _like(x):
-    """An empty array that lies in memory as x does: (N, C, ...) or channel by channel."""
-    xp = backend.cupy
-    if x.strides[1] > x.strides[0] and x.shape[1] > 1:
-        return xp.empty((x.shape[1], x.shape[0], *x.shape[2:]), dtype=x.dtype).swapaxes(0, 1)
-    return xp.empty(x.shape, dtype=x.dtype)
 
 
 def _address(array):
@@ -71,26 +91,6 @@ def batch_norm(x, weight, bias, eps):
         ),
     )
     return y, mean, var, rstd
-
-
-def _dense(x):
-    """x with planes without gaps, lying as (N, C, ...) or channel by channel, and its sizes.
-
-    So an array of `_like` x has the same steps.
-    """
-    x, channels = _planes(x)
-    if _like_steps(x) != x.strides[:2]:
-        return _planes(backend.cupy.array(x, copy=True, order="C"))
-    return x, channels
-
-
-def _like_steps(x):
-    """The first two steps that `_like` would give; an axis of length 1 keeps x's."""
-    N, C = x.shape[:2]
-    plane = math.prod(x.shape[2:]) * x.itemsize
-    by_channel = x.strides[1] > x.strides[0] and C > 1
-    steps = (plane, N * plane) if by_channel else (C * plane, plane)
-    return tuple([given if n == 1 else own for n, given, own in zip((N, C), x.strides, steps)])
 
 
 def batch_norm_backward(gy, x, weight, mean, rstd):

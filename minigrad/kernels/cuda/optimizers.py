@@ -62,7 +62,8 @@ def _update(name, params, grads, remembered, steps, lr, options, fallback):
 
 def _launch(name, entries, lr, options):
     table = np.zeros((), TABLE)
-    stored = not isinstance(entries[0][5], (int, np.integer))
+    first_step = entries[0][-1]
+    stored = backend.is_array(first_step)
     blocks = 0
     sizes, first_blocks, addresses, steps = [], [], [], []
     for p, g, a, b, c, step in entries:
@@ -76,7 +77,7 @@ def _launch(name, entries, lr, options):
         table[member][:n] = [row[i] for row in addresses]
     table["t"][:n], table["size"][:n], table["block"][:n] = steps, sizes, first_blocks
     table["arrays"], table["t_stored"] = n, stored
-    on_device = not isinstance(lr, (int, float))
+    on_device = backend.is_array(lr) and not isinstance(lr, np.ndarray)
     table["lr"] = lr.data.ptr if on_device else 0
     launch.kernel("optimizers", name, entries[0][0].dtype)(
         (blocks,), (launch.THREADS,), (table, 0.0 if on_device else float(lr), *options)
@@ -101,6 +102,8 @@ def sgd_update(
     if type(params[0]) is np.ndarray:
         plain.sgd_update(params, grads, buffers, lr=lr, **options)
         return
+    # A buffer's first value is the gradient itself. The kernel does so where the step's number is
+    # 1, and has no other use for that number.
     fresh = [momentum != 0 and buffers[i] is None for i in range(len(params))]
     work = list(buffers) if momentum != 0 else None
     for i, p in enumerate(params):

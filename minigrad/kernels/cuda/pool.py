@@ -13,6 +13,8 @@ from .. import plain
 from ..windows import Winners
 from . import launch
 
+BYTE = np.dtype(np.uint8)  # for kernels without codes: what their source is compiled with
+
 
 def _sizes(read, size, out_size, kernel_size, stride, padding, dilation):
     """The sizes for a kernel of ``pool.cu``; ``read`` is the array whose steps it needs."""
@@ -37,15 +39,12 @@ def _by_channel(shape, dtype):
     return backend.cupy.empty((C, N, H, W), dtype=dtype).transpose(1, 0, 2, 3)
 
 
-BYTE = np.dtype(np.uint8)
-
-
 def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
     """See `minigrad.kernels.plain.max_pool2d`: returns (y, winners)."""
     window = (kernel_size, stride, padding, dilation)
-    if not launch.runs(x):
-        return plain.max_pool2d(x, *window, output_size)
     shape = (*x.shape[:2], *output_size)
+    if not (launch.runs(x) and launch.fits(shape)):
+        return plain.max_pool2d(x, *window, output_size)
     y = backend.cupy.empty(shape, dtype=x.dtype)
     code = backend.cupy.empty(shape, dtype=plain.code_dtype(kernel_size))
     if y.size:
@@ -56,10 +55,11 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
 
 def max_pool2d_scatter(gy, winners, size):
     """See `minigrad.kernels.plain.max_pool2d_scatter`."""
-    if not launch.runs(gy):
+    shape = (*gy.shape[:2], *size)
+    if not (launch.runs(gy) and launch.fits(shape)):
         return plain.max_pool2d_scatter(gy, winners, size)
     code = backend.cupy.ascontiguousarray(winners.code)
-    gx = _by_channel((*gy.shape[:2], *size), gy.dtype)
+    gx = _by_channel(shape, gy.dtype)
     _launch(
         "max_pool_scatter", gx, gy, code, _sizes(gy, size, gy.shape[2:], *winners[1:]), code=code
     )
@@ -68,7 +68,7 @@ def max_pool2d_scatter(gy, winners, size):
 
 def max_pool2d_gather(x, winners):
     """See `minigrad.kernels.plain.max_pool2d_gather`."""
-    if not launch.runs(x):
+    if not (launch.runs(x) and launch.fits(winners.code.shape)):
         return plain.max_pool2d_gather(x, winners)
     code = backend.cupy.ascontiguousarray(winners.code)
     y = backend.cupy.empty(code.shape, dtype=x.dtype)
@@ -80,9 +80,10 @@ def max_pool2d_gather(x, winners):
 
 def sum_pool2d(x, kernel_size, stride, padding, output_size):
     """See `minigrad.kernels.plain.sum_pool2d`."""
-    if not launch.runs(x):
+    shape = (*x.shape[:2], *output_size)
+    if not (launch.runs(x) and launch.fits(shape)):
         return plain.sum_pool2d(x, kernel_size, stride, padding, output_size)
-    y = backend.cupy.empty((*x.shape[:2], *output_size), dtype=x.dtype)
+    y = backend.cupy.empty(shape, dtype=x.dtype)
     if y.size:
         sizes = _sizes(x, x.shape[2:], output_size, kernel_size, stride, padding, (1, 1))
         _launch("sum_pool", y, x, sizes, code=BYTE)
@@ -91,9 +92,10 @@ def sum_pool2d(x, kernel_size, stride, padding, output_size):
 
 def sum_pool2d_adjoint(gy, kernel_size, stride, padding, size):
     """See `minigrad.kernels.plain.sum_pool2d_adjoint`."""
-    if not launch.runs(gy):
+    shape = (*gy.shape[:2], *size)
+    if not (launch.runs(gy) and launch.fits(shape)):
         return plain.sum_pool2d_adjoint(gy, kernel_size, stride, padding, size)
-    gx = _by_channel((*gy.shape[:2], *size), gy.dtype)
+    gx = _by_channel(shape, gy.dtype)
     sizes = _sizes(gy, size, gy.shape[2:], kernel_size, stride, padding, (1, 1))
     _launch("sum_pool_adjoint", gx, gy, sizes, code=BYTE)
     return gx

@@ -1,5 +1,11 @@
 // What all families share; it stands in front of each of them. T is float or double.
 //
+// CUDA's words: __global__ is a kernel, which Python starts and many threads run at once; __device__
+// is a function that kernels call; __shared__ is memory that the threads of a block have in common;
+// at __syncthreads() each waits until all of its block are there. extern "C" lets a kernel be found
+// under the name that it has here. A thread knows its place from threadIdx and blockIdx, and how
+// many there are from blockDim and gridDim.
+//
 // A family is compiled by NVRTC for the GPU, and by an ordinary C++ compiler for the tests that run
 // it on a CPU, so it uses nothing but C, the names of the thread and of its block, memory shared
 // by a block, and __syncthreads().

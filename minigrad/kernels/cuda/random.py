@@ -109,7 +109,7 @@ def _mask(shape, p, dtype, stored, halves=NOT_GIVEN):
     xp, size = backend.cupy, math.prod(shape)
     if p >= 1 or not size:
         return xp.zeros(shape, dtype=dtype)
-    if not launch.has_source(dtype) or size > launch.LARGEST:
+    if not launch.has_source(dtype) or not launch.fits(shape):
         halves = halves if isinstance(stored, int) else (stored[0], stored[1])
         return plain.mask_from_halves(*halves, shape, p, dtype, xp)
     mask = xp.empty(shape, dtype=dtype)

@@ -209,6 +209,11 @@ exercise = Exercise(
             code=answer("    gx = r * (gz - gz.mean(axis=0) - z * (gz * z).mean(axis=0) / 2)\n"),
         ),
         WrongAnswer(
+            "z forgotten in the variance's path",
+            cause="the factor z is missing",
+            code=answer("    gx = r * (gz - gz.mean(axis=0) - (gz * z).mean(axis=0))\n"),
+        ),
+        WrongAnswer(
             "sums for means",
             cause="1/N is missing",
             code=answer("    gx = r * (gz - gz.sum(axis=0) - z * (gz * z).sum(axis=0))\n"),

@@ -215,7 +215,7 @@ exercise = Exercise(
         ),
         WrongAnswer(
             "the bias summed over the batch only",
-            cause="the sum over axes 1 and 2 is missing",
+            cause="the sum over axes",
             code=answer(("axis=(0, 2, 3)", "axis=0")),
         ),
         WrongAnswer(

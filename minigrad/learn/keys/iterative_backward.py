@@ -118,11 +118,11 @@ def preorder(graph, last_first):
     return gradients
 
 
-def by_counting(graph, count, share, again):
+def by_counting(graph, count, share, again=False, from_end=True):
     """Return the gradients of a walk that counts uses, and lets a number go at 0 left.
 
     `count` and `share` say which pairs of a number are counted and get a share; `again`: at less
-    than 0, too.
+    than 0, too; `from_end`: which of those that are ready goes first.
     """
     left = [0] * len(graph)
     for i in reversed(range(len(graph))):
@@ -131,7 +131,7 @@ def by_counting(graph, count, share, again):
     gradients, ready = [0.0] * len(graph), [len(graph) - 1]
     gradients[-1] = 1.0
     while ready:
-        i = ready.pop()
+        i = ready.pop() if from_end else ready.pop(0)
         for j, slope in share(graph[i]):
             gradients[j] += gradients[i] * slope
             left[j] -= 1
@@ -172,9 +172,11 @@ def mistakes(graph):
         (twice, too_early(graph, True, True)),
         (twice, too_early(graph, False, True)),
         ("the last share alone: shares have to be added up", truth(graph, overwrite=True)),
-        (uses, by_counting(graph, once, list, False)),
-        (uses, by_counting(graph, once, list, True)),
-        (uses, by_counting(graph, once, once, False)),
+        (uses, by_counting(graph, once, list)),
+        (uses, by_counting(graph, once, list, from_end=False)),
+        (uses, by_counting(graph, once, list, again=True)),
+        (uses, by_counting(graph, once, list, again=True, from_end=False)),
+        (uses, by_counting(graph, once, once)),
         ("the slope is missing: a share is gy * slope", truth(without_slopes(graph))),
         ("the upstream is missing: a share is gy * slope", slopes_alone(graph)),
     ]
@@ -282,6 +284,29 @@ def check(module, rng):
     return verdict if not verdict.ok else right()
 
 
+def counting(pairs="number.sources", share="number.grad * slope"):
+    """Return code that counts the uses first, as the solution does."""
+    return (
+        "def backward(y):\n"
+        "    uses, waiting = {y: 0}, [y]\n"
+        "    while waiting:\n"
+        "        number = waiting.pop()\n"
+        f"        for source, _ in {pairs}:\n"
+        "            if source not in uses:\n"
+        "                uses[source] = 0\n"
+        "                waiting.append(source)\n"
+        "            uses[source] += 1\n"
+        "    y.grad, ready = 1.0, [y]\n"
+        "    while ready:\n"
+        "        number = ready.pop()\n"
+        "        for source, slope in number.sources:\n"
+        f"            source.grad += {share}\n"
+        "            uses[source] -= 1\n"
+        "            if uses[source] == 0:\n"
+        "                ready.append(source)\n"
+    )
+
+
 exercise = Exercise(
     name="iterative_backward",
     number=34,
@@ -367,22 +392,16 @@ exercise = Exercise(
         WrongAnswer(
             "overwritten",
             cause="last share alone",
-            code="def backward(y):\n"
-            "    uses, waiting = {y: 0}, [y]\n"
-            "    while waiting:\n"
-            "        for source, _ in waiting.pop().sources:\n"
-            "            if source not in uses:\n"
-            "                uses[source] = 0\n"
-            "                waiting.append(source)\n"
-            "            uses[source] += 1\n"
-            "    y.grad, ready = 1.0, [y]\n"
-            "    while ready:\n"
-            "        number = ready.pop()\n"
-            "        for source, slope in number.sources:\n"
-            "            source.grad = number.grad * slope\n"
-            "            uses[source] -= 1\n"
-            "            if uses[source] == 0:\n"
-            "                ready.append(source)\n",
+            code=counting().replace("grad +=", "grad ="),
+        ),
+        WrongAnswer(
+            "two uses by one number counted once",
+            cause="x * x uses x twice",
+            code=counting(pairs="dict(number.sources).items()"),
+        ),
+        WrongAnswer("no slope", cause="the slope is missing", code=counting(share="number.grad")),
+        WrongAnswer(
+            "the slope alone", cause="the upstream is missing", code=counting(share="slope")
         ),
         WrongAnswer(
             "no start",

@@ -205,6 +205,11 @@ exercise = Exercise(
             code=answer("    gx = r * (gz - mean(gz))\n"),
         ),
         WrongAnswer(
+            "z forgotten in the variance's path",
+            cause="the factor z is missing",
+            code=answer("    gx = r * (gz - mean(gz) - mean(gz * z))\n"),
+        ),
+        WrongAnswer(
             "the mean forgotten",
             cause="the path through the mean' is missing",
             code=answer("    gx = r * (gz - z * mean(gz * z))\n"),

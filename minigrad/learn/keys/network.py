@@ -373,6 +373,11 @@ exercise = Exercise(
             cause="the sign of z2 decides",
             code=changed("z2", "g.u * (g.u > 0)"),
         ),
+        WrongAnswer(
+            "relu of the gradient, too",
+            cause="a negative one passes",
+            code=changed("z2", "np.maximum(g.u, 0) * (v.z2 > 0)"),
+        ),
         WrongAnswer("mask too early", cause="later", code=changed("u", "g.u * (v.z2 > 0)")),
         WrongAnswer("W2 turned", cause="transposed", code=changed("W2", "g.W2.T")),
         WrongAnswer("b2 averaged", cause="the mean", code=changed("b2", "g.z2.mean(axis=0)")),
