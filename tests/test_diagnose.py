@@ -330,6 +330,97 @@ def test_named_sizes(rng):
     assert summed == "the sum over axis 0 (N) is missing"
 
 
+def test_axes_are_counted_as_in_the_output_and_named_if_sure(rng):
+    x, b = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal(3)
+
+    def of(change, x=x, **sizes):
+        def backward(gy, x, b):
+            return gy, change(gy)
+
+        return cause(lambda x, b: x + b[:, None, None], backward, [x, b], sizes=sizes)
+
+    text = "the sum over axes 2 (H) and 3 (W) of the output is missing"
+    assert of(lambda gy: gy.sum(0), H=4, W=5) == text
+    square = rng.standard_normal((2, 3, 3, 3))
+    text = "the sum over axes 2 and 3 of the output is missing"
+    assert of(lambda gy: gy.sum(0), square, C=3) == text  # 3 is the width, too
+    text = "summed over axes 1, 2 and 3 (W) instead of axes 0, 2 and 3 (W)"
+    assert of(lambda gy: gy.sum((1, 2, 3)), rng.standard_normal((3, 3, 4, 5)), W=5) == text
+
+
+def test_a_scale_is_a_number_before_it_is_an_expression(rng):
+    """y/x is 1/0.7 or 0 in a dropout; that the factor is 0.7 everywhere says more."""
+    x, mask = rng.standard_normal((4, 5)), rng.random((4, 5)) > 0.3
+    found = cause(lambda x, m: x * m / 0.7, lambda gy, x, m: gy * m, [x, mask])
+    assert found == "every entry is 0.7 times the right one"
+
+
+def test_formulas_and_norms_come_before_ratios_of_output_and_input(rng):
+    x = rng.uniform(0.5, 2, (4, 3))
+    text = "the wrong local derivative: yours is gy * x"
+    assert cause(np.exp, lambda gy, x: gy * x, [x], names=["x"]) == text
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    def backward(gy, x):
+        return gy - unit(x) * (gy * unit(x)).sum(axis=1, keepdims=True)
+
+    text = "the factor norm(x) along axis 1 is too many, or a division by it is missing"
+    assert cause(unit, backward, [x]) == text
+
+
+def test_an_element_wise_product_is_blamed_only_for_a_matrix_product(rng):
+    z, a, b = rng.uniform(0.1, 0.9, (3, 4, 5))
+
+    def backward(gy, z, a, b):
+        return gy * a, gy * z, gy * (1 - z)
+
+    found = cause(lambda z, a, b: z * a + (1 - z) * b, backward, [z, a, b])
+    assert found == "computed as if b were 0 everywhere (it is ignored)"
+    w, v = rng.standard_normal((2, 4, 4))
+    found = cause(lambda w, v: w @ v, lambda gy, w, v: (gy * v, w.T @ gy), [w, v])
+    assert found == "an element-wise product (gy * v) where a matrix product belongs"
+
+
+def test_probabilities_stay_probabilities_at_the_other_inputs(rng):
+    """The formula softmax - q holds only where the rows of q sum to 1."""
+    x, q = rng.standard_normal((4, 5)), np.exp(rng.standard_normal((4, 5)))
+    q /= q.sum(axis=1, keepdims=True)
+
+    def parts(x):
+        log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+        return log_p, np.exp(log_p)
+
+    def divergence(x, q):
+        return (q * (np.log(q) - parts(x)[0])).sum()
+
+    def backward(gy, x, q):
+        return gy * (parts(x)[1] - q) / 3, gy * (np.log(q) - parts(x)[0] + 1)
+
+    text = "T = 3 times too small: the factor T or 3 is missing"
+    assert cause(divergence, backward, [x, q], sizes={"T": 3}).startswith(text)
+
+
+def test_the_text_says_a_cause_once(a, b):
+    report = diagnose(mul, lambda gy, a, b: (gy * a, gy * b), [a, b])
+    assert str(report).count("are swapped") == 1
+    assert "b (3, 4): 12 of 12 entries wrong, as for a" in str(report)
+    report = diagnose(mul, lambda gy, a, b: None, [a, b])
+    assert str(report).startswith("backward: backward returned None: is the return missing?")
+    assert "?." not in str(report)
+
+
+def test_known_wrong_formulas_come_before_the_test_of_linearity(a):
+    def wrong(gy, inputs):
+        return [{"relu applied to gy": np.maximum(gy, 0)}]
+
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    backward = lambda gy, x: np.maximum(gy, 0)  # noqa: E731
+    assert cause(relu, backward, [a], wrong=wrong) == "relu applied to gy"
+    assert cause(relu, backward, [a]) == "it is not linear in the upstream gradient"
+
+
 def test_known_wrong_formulas_come_before_factors(a, b):
     def wrong(gy, inputs):
         return [{"forgot that a square has two factors": gy * inputs[0]}]
@@ -511,6 +602,14 @@ def test_nearly_right_is_not_called_float32(rng):
         (5 / 3, {"N": 5, "D": 3}, ["N/D"]),
         (1.25, {"p": 0.2}, ["1/(1 - p)"]),
         (1.5, {}, ["3/2"]),
+        (1.25, {"x.shape[0]": 5, "x.shape[1]": 4}, ["5/4"]),  # a keep rate, more likely than these
+        (7 / 3, {"p": 0.3}, ["(1 - p)/p"]),
+        (7 / 3, {}, []),
+        (1.25, {"N": 4, "D": 5}, ["D/(D - 1)", "D/N"]),  # either
+        (9.0, {"T": 3}, ["9", "T**2"]),
+        (40.0, {"N": 2, "C": 3, "H": 4, "W": 5}, ["N*H*W"]),
+        (6.0, {"N": 2, "C": 3, "H": 2, "W": 3}, ["6"]),  # N*C, N*W, C*H or H*W?
+        (0.05, {"x.shape[2]*x.shape[3]": 20}, ["1/(x.shape[2]*x.shape[3])"]),
         (np.pi, {}, ["pi"]),
         (1.2345, {"N": 5}, []),
         (5.0001, {"N": 5}, []),

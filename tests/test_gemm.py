@@ -1,11 +1,11 @@
 """Matrix products through cuBLAS, against an emulated one that reads memory column by column.
 
 The emulation (``cublas_on_cpu.py``) takes addresses, leading dimensions and steps, as the library
-does, and knows nothing of ``gemm.py``; NumPy's product of the same arrays is the authority. So a
+does, and knows nothing of ``layout.py``; NumPy's product of the same arrays is the authority. So a
 wrong leading dimension, a forgotten transposition or operands in the wrong order give wrong
 numbers.
 
-Read before: ``minigrad/kernels/cuda/gemm.py``, ``cublas_on_cpu.py``.
+Read before: ``minigrad/kernels/cuda/layout.py`` and ``gemm.py``, ``cublas_on_cpu.py``.
 """
 
 from __future__ import annotations

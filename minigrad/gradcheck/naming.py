@@ -37,12 +37,19 @@ def factor_names(value: float, sizes: dict[str, float]) -> list[str]:
     cheapest = min(found.values(), default=0.0)
     simplest = [name for name, cost in found.items() if cost <= cheapest + 0.4]
     own = {name for name in sizes if ".s" not in name and name not in _of_equal_size(sizes)}
-    by_name = [name for name in simplest if own.issuperset(_words(name)) and _words(name)]
-    if by_name:  # then lengths such as x.shape[0], and 3/2 for (1 - p)/p, say nothing more
-        whole = [name for name in simplest if name.removeprefix("1/").isdigit()]
-        named = [name for name in simplest if ".s" not in name and _words(name) & {*sizes}]
-        simplest = [name for name in simplest if name in named or name in whole]
-    return simplest[:3]
+    named = [name for name in simplest if ".s" not in name and _words(name) & {*sizes}]
+    whole = [name for name in simplest if name.removeprefix("1/").isdigit()]
+    sure = [name for name in named if own.issuperset(_words(name)) and "**" not in name]
+    if sure:  # then x.size, and 3/2 for (1 - p)/p, say nothing more; a longer product might
+        counts = {name.count("*") for name in sure}
+        others = [n for n in simplest if ".s" in n and "*" in n and n.count("*") not in counts]
+        simplest = [name for name in simplest if name in [*named, *whole, *others]]
+    if len(simplest) > 3 and 0 < len(named) <= 3:
+        return named
+    if len(simplest) > 3 and not whole:  # nobody knows which of so many products is meant
+        n = max(value, 1 / value)
+        whole = [f"{n:.0f}" if value > 1 else f"1/{n:.0f}"] if same_number(n, round(n)) else []
+    return whole if len(simplest) > 3 and whole else simplest[:3]
 
 
 def _words(text: str) -> set[str]:
@@ -100,16 +107,16 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
                 yield cost, f"({name} - 1)/{name}", (n - 1) / n
     for name, n in named.items():
         for k in [k for k in (2, 3, 4) if k != n]:
-            yield 2.1, f"{k}*{name}", k * n
-            yield 2.1, f"1/({k}*{name})", 1 / (k * n)
-            yield 2.1, f"{name}/{k}", n / k
-            yield 2.1, f"{k}/{name}", k / n
+            yield 2.5, f"{k}*{name}", k * n
+            yield 2.5, f"1/({k}*{name})", 1 / (k * n)
+            yield 2.5, f"{name}/{k}", n / k
+            yield 2.5, f"{k}/{name}", k / n
     for cost, far, group in ((1.5, 1.5, named), (2.0, 2.7, plain)):
         for (a, n), (b, m) in itertools.combinations(group.items(), 2):
             if "*" in a + b:
                 continue
-            yield cost, f"{a}*{b}", n * m
-            yield cost, f"1/({a}*{b})", 1 / (n * m)
+            yield cost + 0.3, f"{a}*{b}", n * m
+            yield cost + 0.3, f"1/({a}*{b})", 1 / (n * m)
             yield far, f"{a}/{b}", n / m
             yield far, f"{b}/{a}", m / n
     equal = _of_equal_size(sizes)
@@ -162,7 +169,8 @@ def all_sizes(sizes: dict[str, float], inputs: list, names: list[str], y) -> dic
         measures += [(f"{name}.size", x.size)] if x.ndim != 1 else []
     for name, x in reversed(arrays):  # what a sum or mean over some of the axes runs over
         for count in range(2, x.ndim):
-            for axes in itertools.combinations(range(x.ndim), count):
+            groups = itertools.combinations(range(x.ndim), count)
+            for axes in sorted(groups, key=lambda axes: axes not in ((0, 2, 3), (2, 3))):
                 text = "*".join([f"{name}.shape[{k}]" for k in axes])
                 measures.append((text, math.prod([x.shape[k] for k in axes])))
     for text, n in measures:

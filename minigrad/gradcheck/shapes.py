@@ -183,11 +183,18 @@ def _of_the_output(e: Evidence, axes: tuple, yours: tuple) -> str:
 
     After ``gy.sum(0)``, what is axis 1 of yours is axis 2 of `gy`, which a learner thinks of.
     """
+    if len(yours) == e.y.ndim:
+        return _axes(e, axes, yours)
     kept = [
         left
         for left in itertools.combinations(range(e.y.ndim), len(yours))
         if tuple([e.y.shape[k] for k in left]) == yours
     ]
-    if len(yours) == e.y.ndim or len(kept) != 1:
-        return _axes(e, axes, yours)
-    return f"{_axes(e, tuple([kept[0][k] for k in axes]), e.y.shape)} of the output"
+    for left in kept if len(kept) > 1 else ():
+        over = tuple([k for k in range(e.y.ndim) if k not in left])
+        if all([np.allclose(g, gy.sum(axis=over)) for g, gy in zip(e.yours, e.upstreams)]):
+            kept = [left]
+            break
+    if len(kept) == 1:
+        return f"{_axes(e, tuple([kept[0][k] for k in axes]), e.y.shape)} of the output"
+    return f"{_axes(e, axes, yours)} of yours"

@@ -8,13 +8,13 @@ No kernel waits for a value, copies one from the host, or takes memory from anyw
 current pool: so a whole training step can be captured as a CUDA graph.
 
 Numbers: sums are taken in another order than on the CPU, so last digits differ, but in the same
-order in every run. float32 numbers below 1.2e-38 (*subnormal* ones) count as 0, in these programs
-as in CuPy's own, because CuPy has all of them compiled so (``-ftz=true``); NumPy and PyTorch keep
-them. float64 keeps them everywhere.
+order in every run (except in `index_add`, which is CuPy's and adds in any order). float32 numbers
+below 1.2e-38 (*subnormal* ones) count as 0, in these programs as in CuPy's own, because CuPy has
+all of them compiled so (``-ftz=true``); NumPy and PyTorch keep them. float64 keeps them everywhere.
 
 Before this: ``plain.py``, which says what every kernel computes. Next: ``prelude.cu`` and
-``activation.cu``, the shortest programs; then ``launch.py``, ``activation.py``, ``gemm.py``, and
-``conv.py``, where most of the time goes.
+``activation.cu``, the shortest programs; then ``launch.py``, ``activation.py``, ``layout.py``,
+``gemm.py``, and ``conv.py``, where most of the time goes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Bias, and the gradient of relu, on the GPU: see ``activation.cu``.
 
-Before this: ``launch.py``. Next: ``gemm.py``.
+Before this: ``launch.py``. Next: ``layout.py``.
 """
 
 from __future__ import annotations
