@@ -346,6 +346,8 @@ def test_axes_are_counted_as_in_the_output_and_named_if_sure(rng):
     assert of(lambda gy: gy.sum(0), square, C=3) == text  # 3 is the width, too
     text = "summed over axes 1, 2 and 3 (W) instead of axes 0, 2 and 3 (W)"
     assert of(lambda gy: gy.sum((1, 2, 3)), rng.standard_normal((3, 3, 4, 5)), W=5) == text
+    text = of(lambda gy: gy.mean((0, 2, 3)), rng.standard_normal((2, 3, 4, 6)), C=3, L=16)
+    assert text.startswith("y.shape[0]*y.shape[2]*y.shape[3] = C*L = 48 times too small")
 
 
 def test_a_scale_is_a_number_before_it_is_an_expression(rng):

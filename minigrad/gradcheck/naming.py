@@ -85,7 +85,7 @@ def _expressions(sizes: dict[str, float]) -> Iterator[tuple[float, str, float]]:
     for name, n in _CONSTANTS.items():
         yield 2.0, name, n
         yield 2.0, f"1/{name}", 1 / n
-    for cost, group in ((2.0, named), (2.5, plain)):
+    for cost, group in ((2.3, named), (2.5, plain)):
         for name, n in group.items():
             whole = f"({name})" if "*" in name else name
             yield cost, f"{whole}**2", n * n
@@ -168,11 +168,11 @@ def all_sizes(sizes: dict[str, float], inputs: list, names: list[str], y) -> dic
         measures += [(f"{name}.shape[{k}]", n) for k, n in enumerate(x.shape)]
         measures += [(f"{name}.size", x.size)] if x.ndim != 1 else []
     for name, x in reversed(arrays):  # what a sum or mean over some of the axes runs over
-        for count in range(2, x.ndim):
-            groups = itertools.combinations(range(x.ndim), count)
-            for axes in sorted(groups, key=lambda axes: axes not in ((0, 2, 3), (2, 3))):
-                text = "*".join([f"{name}.shape[{k}]" for k in axes])
-                measures.append((text, math.prod([x.shape[k] for k in axes])))
+        counts = range(2, x.ndim)
+        groups = [axes for n in counts for axes in itertools.combinations(range(x.ndim), n)]
+        for axes in sorted(groups, key=lambda axes: axes not in ((0, 2, 3), (2, 3))):
+            text = "*".join([f"{name}.shape[{k}]" for k in axes])
+            measures.append((text, math.prod([x.shape[k] for k in axes])))
     for text, n in measures:
         if float(n) not in taken:
             found[text] = float(n)

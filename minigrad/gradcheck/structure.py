@@ -277,15 +277,15 @@ def missing_path(e: Evidence) -> Iterator[Cause]:
             text = f"a term that is the same {along} is missing, wrong or too many"
             yield Cause(f"{text} (a path through a mean or a sum)", proof)
         if _explained(missing, [centred], axes, e):
-            text = f"a term proportional to {e.name} - mean({e.name}) {along} is missing, wrong or too many"
-            yield Cause(f"{text} (the path through the variance)", proof)
+            text = f"a term proportional to {e.name} - mean({e.name}) {along} is missing, wrong or"
+            yield Cause(f"{text} too many (the path through the variance)", proof)
         for name, q in _directions(e):
             if _explained(missing, [q], axes, e):
                 text = f"a term proportional to {name} {along} is missing, wrong or too many"
                 yield Cause(f"{text} (a path through a sum)", proof)
         if _explained(missing, [ones, centred], axes, e):
-            text = f"the paths through the mean and the variance {along} are missing, wrong or too many"
-            yield Cause(text, "expected - yours is such terms")
+            text = f"the paths through the mean and the variance {along} are missing, wrong or"
+            yield Cause(f"{text} too many", "expected - yours is such terms")
 
 
 def _groups_of(shape: tuple) -> Iterator[tuple[int, ...]]:

@@ -1021,8 +1021,9 @@ COMPARED_ELSEWHERE = {
 }
 NOT_COMPARED = {
     "the state of the library": "get_default_dtype set_default_dtype default_generator "
-    "get_num_threads set_num_threads get_rng_state set_rng_state initial_seed manual_seed seed "
-    "is_grad_enabled",
+    "get_default_device set_default_device explain graph get_float32_matmul_precision "
+    "set_float32_matmul_precision get_num_threads set_num_threads get_rng_state set_rng_state "
+    "initial_seed manual_seed seed is_grad_enabled",
     "files: tests/test_serialize.py": "load save",
     "the engine: tests/test_autograd.py": "backward grad grad_fn creator edges hooks is_leaf "
     "register_hook requires_grad requires_grad_ retain_grad detach_ bump_version",
