@@ -301,6 +301,8 @@ def test_large_inputs_are_searched(rng, monkeypatch):
     assert {e.index for e in report.inputs[0].entries} == {(77, k) for k in range(45, 48)}
     report = diagnose(square, lambda gy, x: x * gy, [x])
     assert report.cause == "2 times too small: the factor 2 is missing"
+    monkeypatch.setattr("minigrad.gradcheck.diagnosis._SECONDS", -1.0)
+    assert "could not be checked in time" in str(diagnose(square, backward, [x]))
 
 
 def test_a_check_takes_well_under_a_second(rng):
