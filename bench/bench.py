@@ -134,7 +134,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9, help="turns of each engine (9)")
     parser.add_argument("--threads", type=int, help="threads of each engine (all cores)")
     parser.add_argument("--only", default="", help="only what has this text in its name")
-    parser.add_argument("--out", default="bench/results.json", help="the JSON file to write")
+    parser.add_argument("--out", default=HERE / "results.json", help="the JSON file to write")
     args = parser.parse_args()
 
     engines = ["minigrad", "torch"] if has_torch() else ["minigrad"]

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine (7)")
     parser.add_argument("--threads", type=int, help="threads of each engine (all cores)")
     parser.add_argument("--only", default="", help="only what has this text in its name")
-    parser.add_argument("--out", default="bench/layers.json", help="the JSON file to write")
+    parser.add_argument("--out", default=bench.HERE / "layers.json", help="the JSON file to write")
     args = parser.parse_args()
 
     engines = ["minigrad", "torch"] if bench.has_torch() else ["minigrad"]
