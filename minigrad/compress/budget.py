@@ -22,10 +22,11 @@ from ..nn.module import Module
 from ._select import select_masked
 from .report import count_bytes
 from .sensitivity import (
-    BudgetError,
     Sensitivity,
     budget_limit,
+    budget_not_met,
     check_amounts,
+    check_drop,
     check_drop_budget,
     score_of,
     search,
@@ -156,12 +157,13 @@ def fit_masks(
         return all(measures[what](masks) <= most for what, most in limits.items())
 
     if not is_met(1.0):
-        raise _not_met(limits, {what: measures[what](masks_at(1.0)) for what in limits})
+        reached = {what: measures[what](masks_at(1.0)) for what in limits}
+        do = "raise the budget, scan larger amounts, or prune more of the parameters (names=)"
+        raise budget_not_met("fit_masks", limits, reached, do)
     masks = masks_at(search(is_met, steps))
     if drop is not None:
         lost = score_of(evaluate, plain_copy(model)) - score_of(evaluate, _masked(model, masks))
-        if not lost <= drop:
-            raise _too_much_lost(drop, lost)
+        check_drop("fit_masks", lost, drop)
     return masks
 
 
@@ -216,29 +218,3 @@ def _masked(model: Module, masks: dict[str, Tensor]) -> Module:
     copied = plain_copy(model)
     apply_masks(copied, masks)
     return copied
-
-
-def _not_met(limits: dict, reached: dict) -> BudgetError:
-    return BudgetError(
-        message(
-            "fit_masks",
-            "the budget cannot be met.",
-            expect=", ".join(f"at most {most:,.0f} {what}" for what, most in limits.items()),
-            actual=", ".join(f"{least:,} {what}" for what, least in reached.items()) + " reached",
-            do="raise the budget, scan larger amounts, or prune more of the parameters (names=)",
-        ),
-        reached,
-    )
-
-
-def _too_much_lost(drop: float, lost: float) -> BudgetError:
-    return BudgetError(
-        message(
-            "fit_masks",
-            "the network that is small enough is not good enough.",
-            expect=f"a drop of at most {drop:.4f}",
-            actual=f"{lost:.4f} reached (without training)",
-            do="remove in several rounds, and train in between: see strategies.py",
-        ),
-        {"drop": lost},
-    )

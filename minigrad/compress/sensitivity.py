@@ -247,11 +247,15 @@ def fit_budget(
 
     if limits:
         if not is_met(removal(1.0)):
-            raise _not_met(structure, limits, removal(1.0))
+            reached = {what: getattr(structure, what)(removal(1.0)) for what in limits}
+            do = "raise the budget, or scan larger amounts"
+            raise budget_not_met("fit_budget", limits, reached, do)
         chosen = removal(search(lambda strength: is_met(removal(strength)), steps))
         chosen = _give_back(chosen, scores, is_met)
         if drop is not None:
-            _check_drop(structure, chosen, drop, evaluate)
+            left = structure.without(chosen)
+            lost = score_of(evaluate, structure.model) - score_of(evaluate, left)
+            check_drop("fit_budget", lost, drop)
         return chosen
     lowest = score_of(evaluate, structure.model) - drop
 
@@ -336,30 +340,30 @@ def check_drop_budget(where: str, drop: float, evaluate) -> None:
         )
 
 
-def _not_met(structure: Structure, limits: Mapping, removed) -> BudgetError:
-    reached = {what: getattr(structure, what)(removed) for what in limits}
+def budget_not_met(where: str, limits: Mapping, reached: dict, do: str) -> BudgetError:
+    """Return the error that says what was reached instead."""
     return BudgetError(
         message(
-            "fit_budget",
+            where,
             "the budget cannot be met.",
             expect=", ".join(f"at most {most:,.0f} {what}" for what, most in limits.items()),
             actual=", ".join(f"{least:,} {what}" for what, least in reached.items()) + " reached",
-            do="raise the budget, or scan larger amounts",
+            do=do,
         ),
         reached,
     )
 
 
-def _check_drop(structure: Structure, removed, drop: float, evaluate) -> None:
-    lost = score_of(evaluate, structure.model) - score_of(evaluate, structure.without(removed))
+def check_drop(where: str, lost: float, drop: float) -> None:
+    """Raise if the smaller network lost more than the budget of accuracy allows."""
     if not lost <= drop:
         raise BudgetError(
             message(
-                "fit_budget",
+                where,
                 "the network that is small enough is not good enough.",
                 expect=f"a drop of at most {drop:.4f}",
                 actual=f"{lost:.4f} reached (without training)",
-                do="remove in several rounds, and train in between",
+                do="remove in several rounds, and train in between: see strategies.py",
             ),
             {"drop": lost},
         )

@@ -6,7 +6,7 @@
 An exercise is three files of the same name: ``stubs/`` holds what the learner edits, ``solutions/``
 the same file solved, ``keys/`` the hints, the cases and the mistakes that the checker knows.
 
-Before this: ``minigrad/gradcheck.py``, whose ``diagnose`` finds the cause of a wrong gradient.
+Before this: ``minigrad/gradcheck/``, whose ``diagnose`` finds the cause of a wrong gradient.
 Next: ``verdicts.py``, ``exercise.py`` (what an exercise is); ``child.py``, ``process.py`` and
 ``checker.py`` (one file is checked); ``workspace.py`` (the learner's folder); ``commands.py`` and
 ``watch.py`` (the command line).

@@ -8,7 +8,7 @@ differences cannot see, such as a corner.
 The folders are the registry: an exercise exists if its stub, its solution and its key do. A key is
 imported only when its exercise is asked for.
 
-Before this: ``minigrad/gradcheck.py``, ``verdicts.py``. Next: ``child.py``, which runs a learner's
+Before this: ``minigrad/gradcheck/``, ``verdicts.py``. Next: ``child.py``, which runs a learner's
 file.
 """
 

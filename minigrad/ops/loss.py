@@ -45,7 +45,7 @@ class LogSoftmax(Function):
 
 
 class SoftmaxCrossEntropy(Function):
-    """y_n = -ln softmax(z_n) at label t_n;  gz = gy (softmax(z) - one_hot(t)).
+    """y_n = -ln softmax(z_n) at label t_n;  gz_n = gy_n (softmax(z_n) - one_hot(t_n)).
 
     One loss for each of N samples; z has shape (N, C), t holds N integers below C. With ``mean``
     y is the mean of the losses, and each sample has the share gy / N of the gradient.
