@@ -55,3 +55,10 @@ def test_names_that_it_places_in_files_are_there():
         )
         for name in re.findall(r"`(\w+)`", names):
             assert re.search(rf"(class|def) {name}\b", text), (name, files)
+
+
+def test_there_are_as_many_exercises_as_it_says():
+    from minigrad.learn.exercise import all_exercises
+
+    assert "Forty-one exercises" in README
+    assert len(all_exercises()) == 41
