@@ -177,6 +177,13 @@ def test_convolution_equals_the_loop(form, case, with_bias, dtype):
         close(form.conv2d(x, w, bias, **how), y, dtype)
         close(form.conv2d_input(gy, w, x.shape[2:], **how), gx, dtype)
         close(form.conv2d_weight(x, gy, kernel, **how), gw, dtype)
+        for needs in ((True, True, True), (False, True, True), (True, False, False)):
+            all_three = form.conv2d_backward(gy, x, w, needs, **how)
+            wanted = (gx, gw, gy.astype(np.float64).sum((0, 2, 3)))
+            for need, gradient, exact in zip(needs, all_three, wanted):
+                assert (gradient is not None) == need
+                if need:
+                    close(gradient, exact, dtype)
     assert all(np.array_equal(a, b) for a, b in zip(before, (x, w, gy)))
 
 
@@ -202,6 +209,10 @@ def test_convolutions_of_real_sizes_agree_in_both_forms(shape, kernel, how):
     close(cpu.conv2d(x, w, bias, **how), y)
     close(cpu.conv2d_input(gy, w, shape[2:], **how), cuda.conv2d_input(gy, w, shape[2:], **how))
     close(cpu.conv2d_weight(x, gy, kernel[2:], **how), cuda.conv2d_weight(x, gy, kernel[2:], **how))
+    needs = (True, True, True)
+    exact = cuda.conv2d_backward(gy, x, w, needs, **how)
+    for gradient, right in zip(cpu.conv2d_backward(gy, x, w, needs, **how), exact):
+        close(gradient, right)
 
 
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 2)])
@@ -229,6 +240,7 @@ def test_results_do_not_live_in_scratch_memory():
         lambda a, b: cpu.conv2d(a, w, None, **PLAIN),
         lambda a, b: cpu.conv2d_input(b, w, (9, 9), **PLAIN),
         lambda a, b: cpu.conv2d_weight(a, b, (3, 3), **PLAIN),
+        lambda a, b: cpu.conv2d_backward(b, a, w, (True, False, False), **PLAIN)[0],
         lambda a, b: cpu.max_pool2d(a, (2, 2), (2, 2), (0, 0), (1, 1), (4, 4))[0],
         lambda a, b: cpu.sum_pool2d(a, (2, 2), (2, 2), (0, 0), (4, 4)),
     ]
@@ -649,6 +661,7 @@ def big_results():
     yield cpu.conv2d(x, w, w[:, 0, 0, 0], **PLAIN)
     yield cpu.conv2d_input(gy, w, (20, 20), **PLAIN)
     yield cpu.conv2d_weight(x, gy, (3, 3), **PLAIN)
+    yield from cpu.conv2d_backward(gy, x, w, (True, True, True), **PLAIN)
     yield cpu.matmul(a, b)
     yield cpu.matmul(a, np.ascontiguousarray(b.T).T)
     yield cpu.matmul(np.stack([a] * 6), np.stack([b] * 6))

@@ -143,6 +143,8 @@ def conv_padding(padding, spans, stride=(1, 1)):
 
 def pair(value, name: str, least: int = 1) -> tuple:
     """Return (value, value) for an int, and the pair itself for a pair."""
+    if type(value) is tuple and [type(v) for v in value] == [int, int] and min(value) >= least:
+        return value  # what layers pass, and so what each step comes by
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
     if len(values) == 1:

@@ -10,7 +10,7 @@ that matters.
 from __future__ import annotations
 
 from .blas import limit_blas
-from .conv import conv2d, conv2d_input, conv2d_weight
+from .conv import conv2d, conv2d_backward, conv2d_input, conv2d_weight
 from .dropout import dropout_mask
 from .loss import (
     relu,
@@ -38,6 +38,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "conv2d",
+    "conv2d_backward",
     "conv2d_input",
     "conv2d_weight",
     "dropout_mask",

@@ -122,6 +122,16 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
     return gw.reshape(F, C // groups, *kernel_size)
 
 
+def conv2d_backward(gy, x, w, needs, stride, padding, dilation, groups):
+    """The gradients of `conv2d` with respect to x, w and bias; None where ``needs`` has False."""
+    how = (stride, padding, dilation, groups)
+    return (
+        conv2d_input(gy, w, x.shape[2:], *how) if needs[0] else None,
+        conv2d_weight(x, gy, w.shape[2:], *how) if needs[1] else None,
+        gy.sum(axis=(0, 2, 3)) if needs[2] else None,
+    )
+
+
 # ------------------------------------------------------------------------------ pooling
 
 

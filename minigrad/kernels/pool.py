@@ -11,6 +11,8 @@ Before this: ``conv.py``. Next: ``norm.py``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from .memory import scratch
@@ -61,10 +63,16 @@ def _blocks(planes):
     return [slice(a, a + step) for a in range(0, len(planes), step)]
 
 
-def _index(rows_and_columns):
-    """The slices of `offsets`, made for the last two axes, for the two middle axes."""
-    _, rows, columns = rows_and_columns
-    return slice(None), rows, columns
+@lru_cache(maxsize=256)
+def _window(kernel_size, stride, padding, dilation, size, output_size):
+    """For each offset of the window its number, the outputs and the inputs that it joins.
+
+    These are `offsets`' slices of the last two axes, made for the two middle axes of planes.
+    """
+    return [
+        (i * kernel_size[1] + j, (slice(None), *out[1:]), (slice(None), *inp[1:]))
+        for i, j, out, inp in offsets(kernel_size, stride, padding, dilation, size, output_size)
+    ]
 
 
 def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
@@ -75,10 +83,7 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, output_size):
     shape = (N, C, *output_size)
     y, y_planes = _new(shape, inside, x.dtype)
     code, code_planes = _new(shape, inside, code_dtype(kernel_size))
-    window = [
-        (i * kernel_size[1] + j, _index(out), _index(inp))
-        for i, j, out, inp in offsets(kernel_size, stride, padding, dilation, size, output_size)
-    ]
+    window = _window(kernel_size, stride, padding, dilation, tuple(size), tuple(output_size))
     start = None
     if padding != (0, 0):
         start = first_inside(kernel_size, stride, padding, dilation, output_size)[:, :, None]
@@ -105,11 +110,13 @@ def _max(x, y, code, window, start, with_nan):
     else:
         y[...] = lowest(y.dtype)
         code[...] = start
+    all_values = scratch("values", y.shape, y.dtype)
     all_wins = scratch("wins", y.shape, np.dtype(bool))
     all_marks = scratch("marks", y.shape, code.dtype)
     for number, out, inp in window:
-        value, best, winner = x[inp], y[out], code[out]
-        wins, mark = all_wins[out], all_marks[out]
+        best, winner = y[out], code[out]
+        value, wins, mark = all_values[out], all_wins[out], all_marks[out]
+        value[...] = x[inp]  # the gaps are skipped once: all that follows runs straight through
         np.greater(value, best, out=wins)
         if with_nan:
             wins |= np.isnan(value)
@@ -128,7 +135,7 @@ def max_pool2d_scatter(gy, winners, size):
     code, kernel_size, stride, padding, dilation = winners
     code, gy_planes, inside = _laid_out_like(code, gy)
     gx, gx_planes = _new((*gy.shape[:2], *size), inside, gy.dtype)
-    window = list(offsets(kernel_size, stride, padding, dilation, size, gy.shape[2:]))
+    window = _window(kernel_size, stride, padding, dilation, tuple(size), gy.shape[2:])
     # Windows that tile the plane write every input once: no zeros first, no addition.
     tiles = tuple(kernel_size) == tuple(stride) and padding == (0, 0) and dilation == (1, 1)
     tiles = tiles and all(n * s == m for n, s, m in zip(gy.shape[2:], stride, size))
@@ -139,18 +146,16 @@ def max_pool2d_scatter(gy, winners, size):
         source, codes, into = gy_planes[block].view(bits), code[block], gx_planes[block]
         if not tiles:
             into[...] = 0
-        wins = scratch("wins", source.shape, np.dtype(np.int8))
-        mask = scratch("mask", source.shape, bits)
-        for i, j, out, inp in window:
-            out, inp = _index(out), _index(inp)
-            winner, chosen = wins[out], mask[out]
-            np.equal(codes[out], codes.dtype.type(i * kernel_size[1] + j), out=winner.view(bool))
-            np.negative(winner, out=winner)
-            chosen[...] = winner  # all bits set where it won: "and" keeps gy there, NaN or not
+        all_wins = scratch("wins", source.shape, np.dtype(np.int8))
+        all_chosen = scratch("chosen", source.shape, bits)
+        for number, out, inp in window:
+            wins, chosen = all_wins[out], all_chosen[out]
+            np.equal(codes[out], codes.dtype.type(number), out=wins.view(bool))
+            chosen[...] = wins
+            np.multiply(source[out], chosen, out=chosen)  # as integers: NaN times 0 is 0
             if tiles:
-                np.bitwise_and(source[out], chosen, out=into[inp].view(bits))
+                into[inp] = chosen.view(gy.dtype)
             else:
-                np.bitwise_and(source[out], chosen, out=chosen)
                 into[inp] += chosen.view(gy.dtype)
 
     run(one, _blocks(gx_planes))
@@ -159,14 +164,14 @@ def max_pool2d_scatter(gy, winners, size):
 
 def max_pool2d_gather(x, winners):
     """See `minigrad.kernels.plain.max_pool2d_gather`."""
-    code, *window = winners
-    shape, size = code.shape, x.shape[2:]
+    code, *options = winners
+    shape = code.shape
+    window = _window(*options, x.shape[2:], shape[2:])
     code, planes, inside = _laid_out_like(code, x)
     y, y_planes = _new(shape, inside, x.dtype)
     y_planes[...] = 0
-    for i, j, out, inp in offsets(*window, size, shape[2:]):
-        out, inp = _index(out), _index(inp)
-        wins = np.equal(code[out], code.dtype.type(i * winners.kernel_size[1] + j))
+    for number, out, inp in window:
+        wins = np.equal(code[out], code.dtype.type(number))
         np.copyto(y_planes[out], planes[inp], where=wins)
     return y
 

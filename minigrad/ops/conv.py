@@ -37,6 +37,11 @@ class Conv2d(Function):
         gw = Conv2dWeight.apply(x, gy, kernel_size=w.shape[2:], **self.how) if need_w else None
         return gx, gw, *[gy.sum((0, 2, 3)) if need else None for need in need_b]
 
+    def fast_backward(self, gy):
+        x, w = self.inputs[0].array, self.inputs[1].array
+        needs = [*self.needs_input_grad, False]  # there may be no b
+        return self.kernels.conv2d_backward(gy, x, w, needs, **self.how)[: len(self.inputs)]
+
 
 class Conv2dInput(Function):
     """y = the x-gradient of a convolution whose upstream is g: each g sprayed over its window."""

@@ -33,7 +33,7 @@ from ..plain import (  # noqa: F401  (what needs no program of its own)
 )
 from . import gemm, launch
 from .activation import add_bias, relu, relu_backward
-from .conv import conv2d, conv2d_input, conv2d_weight
+from .conv import conv2d, conv2d_backward, conv2d_input, conv2d_weight
 from .loss import softmax_cross_entropy, softmax_cross_entropy_backward
 from .norm import batch_norm, batch_norm_backward
 from .optimizers import adam_update, rmsprop_update, sgd_update
@@ -52,6 +52,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "conv2d",
+    "conv2d_backward",
     "conv2d_input",
     "conv2d_weight",
     "dropout_mask",

@@ -149,3 +149,13 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
         unfold(x[part], unfolded, *sizes.how)
         gemm(sizes.rows(gy, part), columns.transpose(0, 2, 1), gw, accumulate=i > 0)
     return gw.reshape(F, C // groups, *kernel_size)
+
+
+def conv2d_backward(gy, x, w, needs, stride, padding, dilation, groups):
+    """See `minigrad.kernels.plain.conv2d_backward`."""
+    how = (stride, padding, dilation, groups)
+    return (
+        conv2d_input(gy, w, x.shape[2:], *how) if needs[0] else None,
+        conv2d_weight(x, gy, w.shape[2:], *how) if needs[1] else None,
+        gy.sum(axis=(0, 2, 3)) if needs[2] else None,
+    )
