@@ -233,6 +233,8 @@ def conv2d_input(gy, w, size, stride, padding, dilation, groups):
         return _wide(lambda *a: conv2d_input(*a, size, stride, padding, dilation, groups), gy, w)
     F, C, KH, KW = w.shape
     N, G = gy.shape[0], F // groups
+    if C == 1 and groups > 1 and stride == (1, 1):
+        return _flipped(gy, w, size, padding, dilation, groups)
     gy = np.ascontiguousarray(gy.transpose(1, 2, 3, 0))
     gx = np.empty((C * groups, *size, N), gy.dtype)
 
@@ -280,6 +282,22 @@ def _bias_gradient(gy):
         return gy.sum(axis=(0, 2, 3))
     rows = gy.transpose(1, 2, 3, 0).reshape(F * OH, OW * N)
     return (rows @ np.ones(OW * N, gy.dtype)).reshape(F, OH).sum(axis=1)
+
+
+def _flipped(gy, w, size, padding, dilation, groups):
+    """`conv2d_input` of stride 1 as a convolution with the flipped kernel, each input's sum at
+    once: for depthwise layers, whose products are too thin to be worth their foldings.
+    """
+    kernel_size = w.shape[2:]
+    flipped = w[:, 0, ::-1, ::-1].reshape(groups, -1, *kernel_size)
+    borders = []
+    for n, k, d, out, (before, _) in zip(size, kernel_size, dilation, gy.shape[2:], padding):
+        first = d * (k - 1) - before
+        borders.append((first, n + d * (k - 1) - out - first))
+    # Where there is more padding than kernel, outputs saw only zeros: they are cut off.
+    rows, columns = [slice(max(0, -a), n + min(0, b)) for (a, b), n in zip(borders, gy.shape[2:])]
+    borders = tuple((max(0, a), max(0, b)) for a, b in borders)
+    return conv2d(gy[:, :, rows, columns], flipped, None, (1, 1), borders, dilation, groups)
 
 
 def _fold(gy, w, gx, stride, corner, dilation):
