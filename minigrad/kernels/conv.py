@@ -28,7 +28,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from . import plain
 from .memory import scratch
-from .threads import WORTH_SHARING, run
+from .threads import WORTH_SHARING, first_of_two, run
 from .windows import conv_output_size, valid_slices
 
 BLOCK_BYTES = 1 << 20  # of unfolded columns: about one core's L2 cache
@@ -89,8 +89,9 @@ def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work, by_ro
     if not by_row:
         rows = max(rows, -(-NARROWEST // (OW * N)))
     bands = _even(OH, rows)
-    if len(strips) * len(bands) == 1 and OH > 1 and work > WORTH_SHARING:
-        bands = _even(OH, -(-OH // 2))
+    if len(strips) == 1 and len(bands) <= 3 and OH > 1 and work > WORTH_SHARING:
+        cut = min(OH - 1, -(-OH * first_of_two(work) // work))  # for two threads, none waiting
+        bands = [(0, cut), (cut, OH)]
     return [(*band, *strip) for band in bands for strip in strips]
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .threads import WORTH_SHARING, run
+from .threads import WORTH_SHARING, first_of_two, run
 
 PIECE = 12_000_000  # multiply-adds in a block, about: shorter ones pack their operands too often
 MOST_PIECES = 64
 MANY_ROWS = 128
-HEAD_START = 2_000_000  # multiply-adds done before a second thread has woken up: some 40 us
 _FLOATS = "fd"
 
 
@@ -56,11 +55,10 @@ def _product(a, b, work):
 def _cut(total, work, multiple=1):
     """``range(total)`` in equal parts of about PIECE, cut at multiples of ``multiple``.
 
-    Of two parts the first, which the calling thread takes, is larger by HEAD_START: so it ends
-    last, and need not be woken up in its turn.
+    Of two parts the first, which the calling thread takes, is the larger.
     """
     pieces = min(MOST_PIECES, 2 * max(1, work // (2 * PIECE)))
-    step = -(-total // pieces) if pieces > 2 else int(total * (work + HEAD_START) / (2 * work))
+    step = -(-total // pieces) if pieces > 2 else total * first_of_two(work) // work
     step = max(1, -(-step // multiple)) * multiple
     return [slice(i, min(total, i + step)) for i in range(0, total, step)]
 
