@@ -24,7 +24,6 @@ against. Next: ``pool.py``.
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from . import plain
 from .memory import scratch
@@ -110,7 +109,7 @@ def _unfold(x, block, kernel_size, stride, dilation, by_row):
         pixels = x[:, r0:r1, c0:c1]
         return pixels.reshape(C, R, L).transpose(1, 0, 2) if by_row else pixels.reshape(1, C, R * L)
     from_c, from_h, from_w, from_n = x.strides
-    corner = x[:, r0 * sh :, c0 * sw :]
+    corner = r0 * sh * from_h + c0 * sw * from_w
     width = (c1 - c0, N)
     if not by_row:
         shape = (KH, KW, C, R, *width)
@@ -122,12 +121,12 @@ def _unfold(x, block, kernel_size, stride, dilation, by_row):
         shape = (R, KH, KW, C, *width)
         steps = (sh * from_h, dh * from_h, dw * from_w, from_c, sw * from_w, from_n)
     columns = scratch("columns", shape, x.dtype)
-    columns[...] = as_strided(corner, shape, steps)
+    columns[...] = np.ndarray(shape, x.dtype, x, corner, steps)  # x's memory, other strides
     if not by_row:
         return columns.reshape(1, KH * KW * C, R * L)
     row = L * x.itemsize
     band = (sh if dh == 1 else KH) * KW * C * row
-    return as_strided(columns, (R, KH * KW * C, L), (band, row, x.itemsize))
+    return np.ndarray((R, KH * KW * C, L), x.dtype, columns, 0, (band, row, x.itemsize))
 
 
 def _matrices(y, block, by_row):
@@ -154,7 +153,7 @@ def conv2d(x, w, bias, stride, padding, dilation, groups):
         return plain.conv2d(x, w, bias, stride, padding, dilation, groups)
     if x.dtype == np.float16:
         return _wide(lambda *a: conv2d(*a, stride, padding, dilation, groups), x, w, bias)
-    F, C, *kernel_size = w.shape
+    (F, C), kernel_size = w.shape[:2], w.shape[2:]
     N, G = x.shape[0], F // groups
     out_size = conv_output_size(x.shape[2:], kernel_size, stride, padding, dilation)
     x = _stage(x, padding)
@@ -187,7 +186,7 @@ def conv2d_weight(x, gy, kernel_size, stride, padding, dilation, groups):
         return _wide(
             lambda *a: conv2d_weight(*a, kernel_size, stride, padding, dilation, groups), x, gy
         )
-    N, F, *out_size = gy.shape
+    (N, F), out_size = gy.shape[:2], gy.shape[2:]
     C, G = x.shape[1] // groups, F // groups
     K = C * kernel_size[0] * kernel_size[1]
     x = _stage(x, padding)
