@@ -154,6 +154,18 @@ def unused_inputs(which: list) -> RuntimeError:
     return RuntimeError(message("grad", problem, do="give allow_unused=True to get None for them"))
 
 
+def mode_of_async(function) -> TypeError:
+    return TypeError(
+        message(
+            "grad mode",
+            f"{function.__name__!r} is an async function: others run while it waits, and the mode "
+            "of a thread would be switched for them.",
+            expect="a function, or a generator function",
+            do="inside it, put the computation, without any await, in a block: with no_grad(): ...",
+        )
+    )
+
+
 # -------------------------------------------------------------------------------- tensors
 
 
@@ -167,6 +179,12 @@ def no_gradient(where: str) -> RuntimeError:
             do="x.requires_grad_() before it is used",
         )
     )
+
+
+def gradient_of_result() -> UserWarning:
+    problem = "this tensor is the result of an operation, and only leaves keep a gradient."
+    do = "call x.retain_grad() before backward, or read .grad of the leaf it was computed from"
+    return UserWarning(message("grad", problem, actual=".grad is None", do=do))
 
 
 def no_axes(where: str) -> TypeError:
@@ -193,7 +211,8 @@ def not_floating(where: str, dtype) -> TypeError:
 
 def numpy_of_recorded() -> RuntimeError:
     problem = "the tensor requires a gradient, which would not follow into NumPy."
-    return RuntimeError(message("numpy", problem, do="x.detach().numpy()"))
+    do = "use the tensor's own functions (x.mean() for np.mean(x)), or x.detach().numpy()"
+    return RuntimeError(message("numpy", problem, do=do))
 
 
 def numpy_of_gpu(device) -> TypeError:

@@ -12,6 +12,7 @@ Before this: ``ops/elementwise.py``. Next: ``creation.py``, then ``nn/module.py`
 from __future__ import annotations
 
 import copy
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -22,6 +23,8 @@ from . import autograd, backend
 from ._inplace import InPlace
 from .functions import compare, elementwise, linalg, loss, reduce, shape
 from .ops.elementwise import ToDevice
+
+NUMPY_CALLS_OURS = {"all", "any", "max", "amax", "mean", "min", "amin", "prod", "std", "sum", "var"}
 
 
 class Tensor(InPlace):
@@ -48,22 +51,22 @@ class Tensor(InPlace):
 
     __slots__ = (
         "__weakref__",
+        "_grad",
         "_requires_grad",
         "_version",  # a list of one count: how often this memory was changed; views share it
         "array",
         "creator",
-        "grad",
         "hooks",
     )
     edges = ()  # a leaf, seen as a node of the graph, has no sources
-    __array_ufunc__ = None  # so that ``ndarray * tensor`` comes here, not to NumPy
+    __array_priority__ = 1000  # so that ``ndarray * tensor`` comes here, not to NumPy
 
     def __init__(self, data, *, requires_grad: bool = False):
         if not backend.is_array(data):
             keep = isinstance(data, np.generic)  # NumPy's scalars know their dtype
             data = np.array(data, dtype=None if keep else backend.get_default_dtype())
         self.array = data
-        self.grad = self.creator = self.hooks = None
+        self._grad = self.creator = self.hooks = None
         self._version = [0]
         self._requires_grad = False
         if requires_grad:
@@ -148,6 +151,17 @@ class Tensor(InPlace):
         """PyTorch's name of ``creator``."""
         return self.creator
 
+    @property
+    def grad(self) -> Tensor | None:
+        """What `backward` has added up; a result has it only after `retain_grad`, and warns."""
+        if self._grad is None and self.creator is not None and not self.retains_grad:
+            warnings.warn(errors.gradient_of_result(), stacklevel=2)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        self._grad = value
+
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -165,6 +179,12 @@ class Tensor(InPlace):
         if self.creator is not None:
             # Weakly: the graph must not keep its own results alive.
             self.creator.retained_by = weakref.ref(self)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` was called on this result."""
+        asked = self.creator and self.creator.retained_by
+        return bool(asked) and asked() is self
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete in a backward.
@@ -229,6 +249,16 @@ class Tensor(InPlace):
         array = self.numpy()
         return np.array(array, dtype=dtype, copy=copy) if dtype is not None or copy else array
 
+    def __array_wrap__(self, array, context=None, return_scalar=False) -> Tensor:
+        return Tensor(backend.as_array(array, "NumPy"))  # what np.exp(tensor) and its like give
+
+    def __array_function__(self, function: Callable, types, args, kwargs):
+        # NumPy would hand its own arguments (axis, out, ...) to our method of the same name.
+        if function.__name__ in NUMPY_CALLS_OURS:
+            args = [x.numpy() if isinstance(x, Tensor) else x for x in args]
+            kwargs = {k: x.numpy() if isinstance(x, Tensor) else x for k, x in kwargs.items()}
+        return function._implementation(*args, **kwargs)
+
     def item(self) -> int | float | bool:
         """The number in a tensor of one element."""
         if self.array.size != 1:
@@ -279,7 +309,7 @@ class Tensor(InPlace):
         result = type(self).__new__(type(self))
         memo[id(self)] = result
         result.array, result.creator, result.hooks = self.array.copy(), None, None
-        result.grad = copy.deepcopy(self.grad, memo)
+        result._grad = copy.deepcopy(self._grad, memo)
         result._version, result._requires_grad = [0], self._requires_grad
         return result
 

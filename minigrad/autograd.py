@@ -17,6 +17,7 @@ Next: ``ops/elementwise.py`` for what the derivatives look like, then ``_tensor.
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -92,10 +93,40 @@ class enable_grad(no_grad):
 
 
 def _decorate(function: Callable, block: Callable) -> Callable:
+    if inspect.isgeneratorfunction(function):
+        return _decorate_generator(function, block)
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise errors.mode_of_async(function)
+
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
         with block():  # a new one each call: the function may recurse, or run in two threads
             return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _decorate_generator(function: Callable, block: Callable) -> Callable:
+    """Switch in each step of a generator, and not while its caller has the turn."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        generator = function(*args, **kwargs)
+        step, given = generator.send, None
+        while True:
+            try:
+                with block():
+                    result = step(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                step, given = generator.send, (yield result)
+            except GeneratorExit:
+                with block():
+                    generator.close()
+                raise
+            except BaseException as error:
+                step, given = generator.throw, error
 
     return wrapped
 
@@ -312,7 +343,7 @@ def _wrap(array) -> Tensor:
     """Return a new tensor on what is known to be an array: `Tensor(array)`, without its checks."""
     x = Tensor.__new__(Tensor)
     x.array = array
-    x.grad = x.hooks = x.creator = None
+    x._grad = x.hooks = x.creator = None
     x._version = [0]
     x._requires_grad = False
     return x
@@ -522,13 +553,13 @@ def backward(
             x = node.retained_by and node.retained_by()
         if x is None:
             continue
-        if x.grad is not None or x is not node:
+        if x._grad is not None or x is not node:
             with set_grad_enabled(create_graph):
-                if x.grad is not None:
-                    gradient = x.grad + gradient  # never in place: others may hold .grad
+                if x._grad is not None:
+                    gradient = x._grad + gradient  # never in place: others may hold .grad
                 else:
                     gradient = gradient.clone()  # the walk goes on with its own
-        x.grad = gradient
+        x._grad = gradient
 
 
 def grad(

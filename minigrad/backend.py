@@ -386,11 +386,26 @@ def filled_on(shape: tuple, value, dtype, where) -> np.ndarray:
     DeviceError
         If the device does not exist or cannot be used.
     """
-    where = where if isinstance(where, device) else device(where)
-    if where.type == "cpu":
-        return np.full(shape, value, dtype)
-    with _current(where) as xp:
+    with _module_of(where) as xp:
         return xp.full(shape, value, dtype)
+
+
+def empty_on(shape: tuple, dtype, where) -> np.ndarray:
+    """Return an array whose entries mean nothing yet, made where it is to be.
+
+    Raises
+    ------
+    DeviceError
+        If the device does not exist or cannot be used.
+    """
+    with _module_of(where) as xp:
+        return xp.empty(shape, dtype)
+
+
+def _module_of(where):
+    """Return a block that gives NumPy, or CuPy with the GPU `where` as the one it works on."""
+    where = where if isinstance(where, device) else device(where)
+    return contextlib.nullcontext(np) if where.type == "cpu" else _current(where)
 
 
 @contextlib.contextmanager

@@ -150,8 +150,9 @@ def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
 
 def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Return a tensor whose entries mean nothing yet."""
-    array = np.empty(_shape(*size), dtype=_float_dtype(dtype))
-    return _finish(array, device, requires_grad)
+    device = backend.default_device() if device is None else device
+    array = backend.empty_on(_shape(*size), _float_dtype(dtype), device)
+    return Tensor(array, requires_grad=requires_grad)
 
 
 def full(size, fill_value, dtype=None, device=None, requires_grad=False) -> Tensor:

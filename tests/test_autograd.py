@@ -6,6 +6,7 @@ of the ops to finite differences in ``test_ops_gradients.py``; this file is abou
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 
@@ -472,7 +473,9 @@ def test_grad_returns_and_touches_nothing():
     gx, gh = grad(h.sum(), [x, h])
     equal(gx, arr(w.data))
     equal(gh, [1, 1, 1])
-    assert x.grad is None and w.grad is None and h.grad is None
+    assert x.grad is None and w.grad is None
+    with pytest.warns(UserWarning, match="result of an operation"):
+        assert h.grad is None
     assert not gx.requires_grad
     g1, g2 = grad((x * 2).sum(), (x, x))
     equal(g1, [2, 2, 2])
@@ -596,10 +599,44 @@ def test_retain_grad():
     equal(h.grad, [1, 1, 1])
     (h * h).sum().backward()
     equal(h.grad, [5, 9, 13])
-    assert (x * 2).grad is None
+    assert h.retains_grad and not (x * 2).retains_grad and not x.retains_grad
     x.retain_grad()  # a leaf keeps its gradient anyway
     with pytest.raises(RuntimeError, match="requires no gradient"):
         x.detach().retain_grad()
+
+
+def test_the_gradient_of_a_result_warns_and_says_what_to_do():
+    h = leaf() * 2
+    with pytest.warns(UserWarning, match=r"only leaves(.|\n)*retain_grad\(\)") as caught:
+        assert h.grad is None
+    assert caught[0].filename == __file__
+
+
+def test_the_engine_does_not_pay_for_the_warning(monkeypatch):
+    reads, grad_of = [], Tensor.grad
+    counting = property(lambda x: reads.append(x) or grad_of.fget(x), grad_of.fset)
+    monkeypatch.setattr(Tensor, "grad", counting)
+    x = leaf()
+    for _ in range(2):  # the second one adds up
+        (x * x).sum().backward()
+    assert reads == []
+    equal(x.grad, [4, 8, 12])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_library_reads_gradients_without_a_warning():
+    x = leaf()
+    h = x * 2
+    loss = (h * h).sum()
+    assert "grad_fn" in repr(h) and f"{h}"
+    copy.copy(h), h.graph(), loss.graph(grad=True)
+    loss.backward()
+    assert (h.detach().grad, grad((x * x).sum(), [x])[0].grad) == (None, None)
+    layer = minigrad.nn.utils.prune.l1_unstructured(minigrad.nn.Linear(3, 2), "weight", 2)
+    assert not layer.weight.is_leaf  # what layers compute is no parameter, and lies among them
+    layer(minigrad.ones(1, 3)).sum().backward()
+    layer.double().zero_grad()
+    copy.deepcopy(layer).state_dict()
 
 
 def test_grad_does_not_fill_retained_gradients():
@@ -758,6 +795,42 @@ def test_recursion_and_errors_put_the_mode_back():
     assert recording()
 
 
+def test_decorated_generators():
+    """More, against PyTorch itself, in against_torch/test_protocols_torch.py."""
+
+    @no_grad()
+    def steps():
+        "Its own docstring."
+        given = yield recording()
+        yield given, recording()
+        return recording()
+
+    running = steps()
+    assert [next(running), recording(), running.send(5), recording()] == [
+        False,
+        True,
+        (5, False),
+        True,
+    ]
+    with pytest.raises(StopIteration) as end:
+        next(running)
+    assert end.value.value is False and steps.__doc__ == "Its own docstring."
+    assert list(enable_grad()(steps)())[0] is False and recording()
+
+
+@pytest.mark.parametrize("block", [no_grad, no_grad(), enable_grad(), set_grad_enabled])
+def test_async_functions_are_refused(block):
+    async def waits(): ...
+
+    async def yields():
+        yield
+
+    for function in (waits, yields):
+        with pytest.raises(TypeError, match=r"is an async function(.|\n)*with no_grad\(\): \.\.\."):
+            (block(False) if block is set_grad_enabled else block)(function)
+        assert recording()
+
+
 def test_one_block_entered_inside_itself():
     block = no_grad()
     with block:
@@ -899,7 +972,8 @@ NOT_ON_A_TENSOR = (
     "get_default_device set_default_device initial_seed is_grad_enabled linspace load "
     "manual_seed ones "
     "rand randint randn randperm save seed set_default_dtype set_num_threads set_rng_state zeros "
-    "__array_ufunc__ array creator grad_fn edges hooks requires_grad shape dtype device"
+    "__array_function__ __array_priority__ __array_wrap__ array creator grad_fn edges hooks "
+    "requires_grad retains_grad shape dtype device"
 )
 
 

@@ -13,7 +13,7 @@ from helpers import arr, make
 
 import minigrad
 import minigrad.nn.functional as F
-from minigrad import compress, nn, optim
+from minigrad import Tensor, compress, nn, optim
 from minigrad.compress import (
     BudgetError,
     CutChannels,
@@ -201,8 +201,6 @@ def test_rewinding_what_does_not_fit_changes_nothing():
     before = small.state_dict()
     with pytest.raises(RuntimeError, match=r"unchanged(.|\n)*0.weight"):
         rewind(small, model.state_dict())
-    with pytest.raises(RuntimeError, match=r"unchanged(.|\n)*0.weight"):
-        next(lottery_ticket(model, None, 0.5, model.state_dict(), cut=CutChannels(model, x)))
     for name, value in small.state_dict().items():
         np.testing.assert_array_equal(arr(value), arr(before[name]))
 
@@ -529,6 +527,26 @@ def test_a_ticket_needs_a_state_to_go_back_to():
         lottery_ticket(nn.Linear(4, 3), None, 0.5, None)
 
 
+def test_a_ticket_that_could_not_go_back_is_refused_before_anything_runs():
+    def never(model):
+        raise AssertionError("it was called")
+
+    model, x = network(), minigrad.randn(2, 8)
+    init, cut = model.state_dict(), CutChannels(model, x)
+    with pytest.raises(ValueError, match=r"lost channels(.|\n)*cut=CutWeights"):
+        lottery_ticket(model, never, 0.5, init, cut=cut, evaluate=never)
+    for budget in ({"drop": 0.1}, {"flops": 0.5}):
+        with pytest.raises(ValueError, match="lost channels"):
+            adaptive(model, never, never, example=x, rewind_to=init, **budget)
+    other = nn.Linear(3, 2).state_dict()
+    with pytest.raises(RuntimeError, match="0.weight"):
+        lottery_ticket(model, never, 0.5, other)
+    with pytest.raises(TypeError, match="no state to go back to"):
+        one_shot(model, never, 0.5, rewind_to="early.npz")
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(arr(value), arr(init[name]))
+
+
 @pytest.mark.parametrize("cut", [5, CutWeights, "weights"])
 @pytest.mark.parametrize("strategy", [one_shot, iterative, hierarchical])
 def test_what_is_no_cut(strategy, cut):
@@ -548,3 +566,86 @@ def test_a_budget_that_a_round_cannot_meet_names_the_round():
     with pytest.raises(BudgetError, match=r"round 1, down to [\d.]+%: fit_masks") as error:
         list(steps)
     assert error.value.reached["bytes"] > 10
+
+
+# ----------------------------------------------------------------------- bad input, all together
+
+
+def changes(model) -> tuple:
+    """What no refused call may change: values, parameter objects, hooks and mode."""
+    state = {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
+    hooks = [len(module._forward_pre_hooks) for module in model.modules()]
+    return state, [id(p) for p in model.parameters()], hooks, model.training
+
+
+X = np.ones((2, 8), np.float32)
+HALF = {"0.weight": np.arange(128).reshape(16, 8) % 2 == 0, "2.weight": np.ones((2, 2), bool)}
+BAD = {
+    "amounts of a scan": lambda m: compress.scan_masks(m, by_zeros, amounts=0.5),
+    "amounts that are text": lambda m: compress.scan_masks(m, by_zeros, amounts=["0.5"]),
+    "evaluate": lambda m: compress.scan_masks(m, 5),
+    "drop as text": lambda m: adaptive(m, None, by_zeros, drop="0.5"),
+    "drop without end": lambda m: adaptive(m, None, by_zeros, drop=float("inf")),
+    "rate": lambda m: adaptive(m, None, by_zeros, drop=0.1, rate="0.5"),
+    "rounds": lambda m: iterative(m, None, 0.5, rounds=True),
+    "rounds to measure": lambda m: compress.measure_ms({"a": m}, Tensor(X), rounds=2.5),
+    "names of masks": lambda m: compress.sparse_masks(m, 0.5, names=5),
+    "names to quantize": lambda m: compress.quantize_weights(m, 4, names=[5]),
+    "names to share": lambda m: compress.share_weights(m, 4, names=5),
+    "names of a cut": lambda m: CutWeights(names=5),
+    "layers": lambda m: compress.prune_channels(m, Tensor(X), 0.5, layers=5),
+    "channels": lambda m: compress.remove_channels(m, Tensor(X), [0]),
+    "a channel": lambda m: compress.remove_channels(m, Tensor(X), {"0": [True]}),
+    "all channels": lambda m: compress.remove_channels(m, Tensor(X), {"0": range(16)}),
+    "no samples": lambda m: compress.count_flops(m, Tensor(X[:0])),
+    "no samples to prune": lambda m: compress.prune_channels(m, Tensor(X[:0]), 0.5),
+    "masks applied": lambda m: compress.apply_masks(m, 5),
+    "masks attached": lambda m: compress.attach_masks(m, [1]),
+    "second mask applied": lambda m: compress.apply_masks(m, as_masks(HALF)),
+    "second mask attached": lambda m: compress.attach_masks(m, as_masks(HALF)),
+    "max_drop": lambda m: compress.prune_modules(m, Tensor(X), by_zeros, max_drop="0.1"),
+    "bits": lambda m: compress.quantization_aware(m, 2.5),
+    "bits of some": lambda m: compress.share_weights(m, {"0.weight": 4}),
+    "budget": lambda m: compress.fit_masks(m, bytes=1),
+    "no model": lambda m: compress.int8_model(None),
+    "no model to count": lambda m: compress.count_parameters("model"),
+    "no model to detach from": lambda m: compress.detach_masks(None),
+    "no model to finish": lambda m: compress.finish_sharing(5),
+}
+
+
+def as_masks(arrays) -> dict:
+    return {name: Tensor(array) for name, array in arrays.items()}
+
+
+@pytest.mark.cpu_only
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_refused_says_what_to_do_and_changes_nothing(case):
+    model = network()
+    before = changes(model)
+    with pytest.raises((ValueError, TypeError, IndexError, AttributeError, BudgetError)) as error:
+        BAD[case](model)
+    assert re.search(r"^\w[^\n]*: .*\n  (Expect|Actual|Do): ", str(error.value)), error.value
+    assert changes(model) == before
+
+
+@pytest.mark.cpu_only
+def test_names_may_be_one_name():
+    assert CutWeights(names="0.weight").names == ["0.weight"]
+    small = compress.prune_channels(network(), Tensor(X), 0.5, layers="0")
+    assert small[0].out_features == network()[0].out_features // 2
+
+
+@pytest.mark.cpu_only
+def test_a_network_of_nan_is_not_called_equal():
+    model = network()
+    model[2].weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="computes NaN on the example"):
+        compress.remove_channels(model, Tensor(X), {"0": [1]})
+
+
+@pytest.mark.cpu_only
+def test_a_budget_of_accuracy_ends_though_the_score_never_falls():
+    steps = adaptive(nn.Linear(8, 2), None, lambda model: 1.0, drop=0.5, rate=0.5)
+    steps = list(itertools.islice(steps, 20))
+    assert [step.left for step in steps] == [0.5, 0.25, 0.125, 0.0625]  # one weight of sixteen

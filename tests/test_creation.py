@@ -376,3 +376,17 @@ def test_a_seed_gives_the_same_numbers_on_every_device():
     with minigrad.device("cpu"):
         for a, draw in zip(here, DRAWN.values()):
             np.testing.assert_array_equal(a, draw().numpy())
+
+
+@pytest.mark.cpu_only
+def test_what_needs_no_numbers_is_made_on_the_device(monkeypatch):
+    fakecupy = pytest.importorskip("fakecupy")
+    monkeypatch.setattr(minigrad.backend, "cupy", fakecupy.cupy)
+    x = minigrad.ones(2, device="cuda")
+    fakecupy.counts.clear()
+    new = [minigrad.empty(2, 3, device="cuda"), minigrad.empty_like(x), minigrad.zeros_like(x)]
+    with minigrad.device("cuda"):
+        new += [minigrad.empty(0), minigrad.full((2,), 5)]
+    assert {y.device.type for y in new} == {"cuda"} and fakecupy.counts["h2d"] == 0
+    assert new[0].shape == (2, 3) and new[0].dtype == minigrad.float32
+    assert minigrad.empty(2, dtype="int64", requires_grad=False, device="cpu").dtype == "int64"

@@ -464,13 +464,13 @@ def test_the_inputs_come_back_as_they_were(x):
     called = []
     x.register_hook(lambda g: called.append("x"))
     y.register_hook(lambda g: called.append("y"))
-    before = [(t, t.array, t.creator, t.grad, arr(t).copy(), t._version[0]) for t in (x, y)]
+    before = [(t, t.array, t.creator, t._grad, arr(t).copy(), t._version[0]) for t in (x, y)]
     gradcheck(lambda x, y: x * y, (x, y), order=2)
     fails(planted(lambda self, gy: gy), y)
     with pytest.raises(ZeroDivisionError):
         gradcheck(lambda x, y: 1 / 0, (x, y))
     for t, array, creator, grad, values, version in before:
-        assert t.array is array and t.creator is creator and t.grad is grad
+        assert t.array is array and t.creator is creator and t._grad is grad
         np.testing.assert_array_equal(arr(t), values)
         assert t._version[0] == version and t.requires_grad
     assert called == []

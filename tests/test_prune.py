@@ -648,6 +648,12 @@ BAD = {
                      ValueError, "an empty list"),
     "global-structured": (lambda: prune.global_unstructured(
         [(linear(), "weight")], prune.LnStructured, amount=1, n=2), TypeError, "LnStructured"),
+    "global-structured-without-n": (lambda: prune.global_unstructured(
+        [(linear(), "weight")], prune.LnStructured, amount=1), TypeError, "prune.ln_structured"),
+    "global-without-amount": (lambda: prune.global_unstructured(
+        [(linear(), "weight")], prune.L1Unstructured), TypeError, "amount: int | float"),
+    "global-options": (lambda: prune.global_unstructured(
+        [(linear(), "weight")], prune.L1Unstructured, amount=1, n=2), TypeError, "amount=1, n=2"),
     "global-function": (lambda: prune.global_unstructured(
         [(linear(), "weight")], prune.l1_unstructured, amount=1), TypeError, "L1Unstructured"),
     "global-module": (lambda: prune.global_unstructured(

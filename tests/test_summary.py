@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import doctest
 import tracemalloc
@@ -345,25 +346,56 @@ def test_the_docstrings_example():
     assert doctest.testmod(summary_file).failed == 0
 
 
+class Parts(nn.Module):
+    """Two layers, and ways to leave the first, or both, without a gradient."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.first, self.last, self.how = nn.Linear(8, 6), nn.Linear(6, 3), how
+
+    def forward(self, x):
+        if self.how == "detached":
+            return self.last(self.first(x).detach())
+        with minigrad.no_grad():
+            if self.how == "both":
+                return self.last(self.first(x))
+            if self.how == "after a failure":
+                with contextlib.suppress(ValueError):
+                    self.last(x)
+            h = self.first(x)
+        return self.last(h)
+
+
+@pytest.mark.parametrize(
+    "how, kept",  # for the gradient of the last layer's weight its input is kept, 6 numbers
+    [("detached", 24), ("first", 24), ("after a failure", 24), ("both", 0)],
+)
+def test_layers_under_no_grad_are_counted_and_keep_nothing(how, kept):
+    for mode in (minigrad.enable_grad(), minigrad.no_grad()):
+        with mode:
+            before = minigrad.is_grad_enabled()
+            found = summary(Parts(how), (1, 8))
+            assert minigrad.is_grad_enabled() is before
+        assert (
+            found.flops == 2 * (8 * 6 + 6 * 3) == count_flops(Parts("first"), minigrad.ones(1, 8))
+        )
+        assert found.unrecorded == [] and "not counted" not in str(found)
+        assert found.kept_bytes == kept
+
+
 def test_layers_without_a_graph_are_named():
-    class Parts(nn.Module):
-        def __init__(self, detached):
+    class Own(nn.Module):
+        def __init__(self):
             super().__init__()
-            self.first, self.last, self.detached = nn.Linear(8, 6), nn.Linear(6, 3), detached
+            self.weight = nn.Parameter(minigrad.ones(8, 3))
 
+        @minigrad.no_grad()
         def forward(self, x):
-            if self.detached:
-                return self.last(self.first(x).detach())
-            with minigrad.no_grad():
-                h = self.first(x)
-            return self.last(h)
+            return x @ self.weight
 
-    found = summary(Parts(True), (1, 8))  # it ran, and left a graph, if a short one
-    assert found.flops == 2 * (8 * 6 + 6 * 3) == count_flops(Parts(True), minigrad.ones(1, 8))
-    assert found.unrecorded == [] and "not counted" not in str(found)
-    found = summary(Parts(False), (1, 8))
-    assert found.flops == 2 * 6 * 3 and found.unrecorded == ["first"]
-    assert "FLOPs not counted, for lack of a graph (no_grad): first" in str(found)
+    found = summary(nn.Sequential(Own(), nn.Linear(3, 2)), (1, 8))
+    assert found.flops == 2 * 3 * 2 and found.unrecorded == ["0"]
+    assert "FLOPs not counted, for lack of a graph (no_grad): 0" in str(found)
 
 
 def test_a_dtype_that_is_none():

@@ -204,8 +204,10 @@ def test_gradients_flow_beside_arrays(device):
     assert x.grad.tolist() == [3, 4]
     with pytest.raises(RuntimeError, match="detach"):
         np.asarray(x)
-    with pytest.raises(TypeError):
-        np.add(np.ones(2), x)  # a NumPy function would lose the gradient
+    for function in (lambda x: np.add(np.ones(2), x), np.exp, np.mean, np.max):
+        with pytest.raises(RuntimeError, match="detach"):
+            function(x)  # a NumPy function would lose the gradient
+    assert isinstance(np.exp(x.detach()), Tensor) and np.mean(x.detach()) == 1.5
 
 
 @pytest.mark.cpu_only

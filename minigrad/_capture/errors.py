@@ -138,7 +138,7 @@ def check_what_changed(saved: Saved, found: Reached) -> list[Tensor]:
         )
     check_in_place(saved.places, saved.found)
     known = {id(t._version) for t in found.tensors}
-    known |= {id(t.grad._version) for t in found.tensors if t.grad is not None}
+    known |= {id(t._grad._version) for t in found.tensors if t._grad is not None}
     for optimizer in found.optimizers:
         values = [v for entry in optimizer.state.values() for v in entry.values()]
         known |= {id(v._version) for v in values if isinstance(v, Tensor)}

@@ -61,7 +61,7 @@ class Saved:
     def __init__(self, found: Reached):
         self.found, self.places = found, arrays(found)
         self._copies = {place: array.copy() for place, array in self.places.items()}
-        self._gradients = [(t, t.grad) for t in found.tensors]
+        self._gradients = [(t, t._grad) for t in found.tensors]
         self._stepped = [optimizer._has_stepped for optimizer in found.optimizers]
         self.generator_states = [g.bit_generator.state for g in found.generators]
         self.rates, self.numbers = learning_rates(found), numbers(found)
@@ -119,7 +119,7 @@ def watch_gradients(found: Reached, left: list) -> dict[Tensor, WatchedGradient]
     watched = {}
     for tensor, gradient in zip(found.tensors, left):
         if gradient is not None:
-            before = tensor.grad
+            before = tensor._grad
             array = backend.array_module(gradient.array).zeros_like(gradient.array)
             if before is not None:
                 array[...] = before.array
@@ -137,7 +137,7 @@ def fix_gradients(found: Reached, watched: dict) -> list[tuple[Tensor, Tensor | 
     """
     fixed = []
     for tensor in found.tensors:
-        old, new = watched.get(tensor), tensor.grad
+        old, new = watched.get(tensor), tensor._grad
         if old is None or new is old or not old.was_read:
             gradient = Tensor(old._array) if old is not None and new is old else new
             fixed.append((tensor, gradient, False))

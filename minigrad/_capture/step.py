@@ -151,7 +151,7 @@ class CapturedStep:
                     self.function(*self._inputs)
                 self._changed = errors.check_what_changed(saved, found)
             finally:
-                left = [tensor.grad for tensor in found.tensors]
+                left = [tensor._grad for tensor in found.tensors]
                 saved.restore()
                 stream.synchronize()
             places = arrays(found)

@@ -68,11 +68,12 @@ remains yours, ``train(model)``, and can be combined (``strategies.py``)::
 
 Read on in this order: ``sparse.py`` (masks) and ``csr.py``; ``quantize.py`` and ``int8.py``;
 ``share.py``; ``coding.py``, ``container.py`` and ``stored.py`` (the file); ``trace.py``,
-``channels.py`` and ``importance.py``, on which ``structure.py`` and ``modules.py`` build, which
-change the architecture; ``sensitivity.py`` and ``budget.py`` (how much); then ``cuts.py``,
-``plans.py`` and ``strategies.py``, which put them together, and ``report.py``, which says what
-came of it. ``distill.py`` stands alone. See it done in ``examples/compress_mnist.py`` (storage)
-and ``examples/prune_cnn.py`` (time).
+``channels.py``, ``channel_rules.py``, ``importance.py`` and ``groups.py``, on which
+``structure.py``, ``removal.py`` and ``modules.py`` build, which change the architecture;
+``sensitivity.py`` and ``budget.py`` (how much); then ``cuts.py``, ``plans.py`` and
+``strategies.py``, which put them together, and ``report.py``, which says what came of it.
+``distill.py`` stands alone. See it done in ``examples/compress_mnist.py`` (storage) and
+``examples/prune_cnn.py`` (time).
 """
 
 from . import distill as distill

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from .._errors import message
 from .._tensor import Tensor
 from ..nn.module import Module, Parameter
+from ._select import require_model
 
 
 class Recompute:
@@ -114,6 +115,7 @@ def recomputed(model: Module, kind: type[Recompute]) -> list[tuple[Module, Recom
 
 def remove_all(model: Module, kind: type[Recompute], where: str) -> None:
     """Undo every `kind` in the model; refuse a model that has none."""
+    require_model(model, where)
     found = recomputed(model, kind)
     if not found:
         raise ValueError(message(where, "no weight of the model is computed in this way."))

@@ -31,14 +31,11 @@ def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, 
     ValueError
         If nothing is left to work on, or a parameter holds NaN or infinity.
     """
-    if not isinstance(model, Module):
-        raise TypeError(
-            message(where, "this is not a model.", expect="a Module", actual=type(model).__name__)
-        )
+    require_model(model, where)
     if names is None:
         chosen = {name: p for name, p in model.named_parameters() if p.ndim > 1}
     else:
-        names = [names] if isinstance(names, str) else names
+        names = names_in(names, where)
         chosen = {name: parameter_of(model, name, where) for name in names}
     if not chosen:
         raise ValueError(
@@ -52,6 +49,31 @@ def select(model: Module, names: Iterable[str] | None, where: str) -> dict[str, 
     for name, p in chosen.items():
         check_finite(p, f"{where} {name!r}")
     return chosen
+
+
+def require_model(model, where: str) -> None:
+    """Refuse what is no network."""
+    if not isinstance(model, Module):
+        raise TypeError(
+            message(where, "this is not a model.", expect="a Module", actual=type(model).__name__)
+        )
+
+
+def names_in(names: str | Iterable[str], where: str) -> list[str]:
+    """Return the names in a list; one name may come without it."""
+    if isinstance(names, str):
+        return [names]
+    if not isinstance(names, Iterable):
+        problem, expect = "the names are no list.", "such as ['0.weight', '2.weight']"
+        raise TypeError(message(where, problem, expect=expect, actual=repr(names)))
+    return list(names)
+
+
+def require_dict(value, where: str, what: str, expect: str) -> None:
+    """Refuse what does not go by name."""
+    if not isinstance(value, Mapping):
+        problem = f"the {what} are no dict."
+        raise TypeError(message(where, problem, expect=expect, actual=type(value).__name__))
 
 
 def parameter_of(model: Module, name: str, where: str) -> Parameter:
@@ -92,7 +114,7 @@ def select_masked(
     masks = {name.removesuffix("_mask"): mask for name, mask in buffers.items()}
     masks = {name: mask for name, mask in masks.items() if f"{name}_orig" in parameters}
     if names is not None:
-        names = [names] if isinstance(names, str) else names
+        names = names_in(names, where)
         names = [f"{name}_orig" if name in masks else name for name in names]
     found = {}
     for name, parameter in select(model, names, where).items():
@@ -127,8 +149,7 @@ def check_finite(x: Tensor, where: str) -> np.ndarray:
 
 def check_bits(bits, lowest: int, highest: int, where: str) -> int:
     """Return `bits` if it is a whole number in the range."""
-    whole = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
-    if not (whole and lowest <= bits <= highest):
+    if not (is_whole(bits) and lowest <= bits <= highest):
         raise ValueError(
             message(
                 where,
@@ -138,6 +159,11 @@ def check_bits(bits, lowest: int, highest: int, where: str) -> int:
             )
         )
     return int(bits)
+
+
+def is_whole(value) -> bool:
+    """Whether this is an integer; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_number(value) -> bool:

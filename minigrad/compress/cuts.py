@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from .._errors import message
 from ..nn.module import Module
 from ..nn.recorder import working_copy
-from ._select import select_masked
+from ._select import names_in, select_masked
 from .budget import fit_masks, scan_masks
 from .report import count_bytes
 from .sensitivity import Sensitivity, fit_budget, scan
@@ -87,7 +87,7 @@ class CutWeights:
             do = "cut channels: CutChannels(..., by='flops'), adaptive(..., example=...)"
             raise ValueError(message("CutWeights", problem, do=do))
         _check("CutWeights", self, ("weights", "bytes"))
-        self.names = self.names if self.names is None else list(self.names)
+        self.names = None if self.names is None else names_in(self.names, "CutWeights")
 
     def __call__(self, model: Module, keep: Keep) -> Module:
         """Return a masked copy with `keep` left: a share, or one for each of some layers."""

@@ -12,7 +12,8 @@ Sources: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient C
 network slimming", 2017 (batch norm scales); Molchanov, Tyree, Karras, Aila and Kautz, "Pruning
 convolutional neural networks for resource efficient inference", 2017, section 2.2 (Taylor).
 
-Before this: ``channels.py``. Next: ``structure.py``, which removes what matters least.
+Before this: ``channel_rules.py``. Next: ``groups.py``, then ``structure.py``, which chooses what
+matters least.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .._tensor import Tensor
 from ..nn.module import Module
 
 if TYPE_CHECKING:
-    from .structure import Group
+    from .groups import Group
 
 SCORES = ("l1", "l2", "bn", "taylor", "random")
 

@@ -22,6 +22,7 @@ from ..nn.layers import Identity
 from ..nn.module import Module
 from ..nn.recorder import working_copy
 from ..ops.elementwise import Add
+from ._select import is_number
 from .sensitivity import score_of
 from .trace import Call, Trace, check_example, tensors_in, trace
 
@@ -129,12 +130,9 @@ def prune_modules(
     list of str
         What was taken out.
     """
-    if not max_drop >= 0:
-        raise ValueError(
-            message(
-                "prune_modules", "max_drop is out of range.", expect="0 or more", actual=max_drop
-            )
-        )
+    if not is_number(max_drop) or not max_drop >= 0:
+        problem, expect = "max_drop is out of range.", "0 or more"
+        raise ValueError(message("prune_modules", problem, expect=expect, actual=repr(max_drop)))
     lowest = score_of(evaluate, model) - max_drop
     smaller: Module = working_copy(model, "prune_modules")
     removed: list[str] = []

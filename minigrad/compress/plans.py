@@ -15,6 +15,7 @@ import numpy as np
 
 from .._errors import message
 from ..nn.module import Module
+from ._select import is_whole
 from .cuts import Keep
 
 __all__ = ["Schedule", "cubic", "curve", "exponential", "final_shares", "in_pairs"]
@@ -62,7 +63,7 @@ def _schedule(schedule: str | Schedule) -> Schedule:
 
 def curve(keep: Keep, rounds: int, schedule: str | Schedule) -> list[Keep]:
     """Return what is left after each of so many rounds; of a dict, for each layer."""
-    if not (isinstance(rounds, (int, np.integer)) and rounds >= 1):
+    if not (is_whole(rounds) and rounds >= 1):
         problem, expect = "no such number of rounds.", "a whole number from 1 on"
         raise ValueError(message("strategy", problem, expect=expect, actual=repr(rounds)))
     schedule = _schedule(schedule)

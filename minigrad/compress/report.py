@@ -23,6 +23,7 @@ from .. import autograd
 from .._errors import message
 from ..nn.module import Module
 from ..nn.recorder import working_copy
+from ._select import is_whole, require_model
 from .container import StoredTensor
 from .int8 import Int8Conv2d, Int8Linear
 from .stored import plain_copy, write_all
@@ -46,6 +47,7 @@ def count_nonzero(model: Module) -> int:
 
 def _learned(model: Module):
     """Yield the arrays that training found; those of an int8 layer are buffers."""
+    require_model(model, "count_parameters")
     for parameter in model.parameters():
         yield parameter.array
     for layer in model.modules():
@@ -113,10 +115,9 @@ def measure_ms(models: Mapping[str, Module], example, *, rounds: int = 20) -> di
     rounds : int
         How often each network runs.
     """
-    if not rounds >= 1:
-        raise ValueError(
-            message("measure_ms", "nothing to measure.", expect="rounds from 1 on", actual=rounds)
-        )
+    if not is_whole(rounds) or rounds < 1:
+        problem, expect = "nothing to measure.", "rounds: a whole number from 1 on"
+        raise ValueError(message("measure_ms", problem, expect=expect, actual=repr(rounds)))
     times: dict[str, list] = {name: [] for name in models}
     inputs = check_example(next(iter(models.values()), None), example)
     models = {name: working_copy(model, "measure_ms").eval() for name, model in models.items()}

@@ -9,7 +9,7 @@ FLOPs", "at most 1 point of accuracy") is met by searching for that number.
 Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", 2017,
 section 3.2, for the scan; the search over one tolerance is this file's.
 
-Before this: ``structure.py``. Next: ``budget.py``, the same for single weights.
+Before this: ``structure.py``, ``removal.py``. Next: ``budget.py``, the same for single weights.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from .._errors import message
 from ..nn.module import Module
+from ._select import is_number
 from .structure import Structure
 
 AMOUNTS = (0.25, 0.5, 0.75, 0.9)
@@ -139,6 +140,9 @@ def scan(
 
 def score_of(evaluate: Callable[[Module], float], model: Module) -> float:
     """Return what `evaluate` says of a network; refuse what cannot be compared."""
+    if not callable(evaluate):
+        problem, expect = "this is no function.", "evaluate(model), which returns a number"
+        raise TypeError(message("evaluate", problem, expect=expect, actual=repr(evaluate)))
     score = evaluate(model)
     try:
         number = float(score)
@@ -162,15 +166,16 @@ def _check_structure(where: str, structure) -> None:
 
 def check_amounts(where: str, amounts: Sequence[float]) -> tuple[float, ...]:
     """Return the shares that a scan tries; refuse what is no increasing row of shares."""
-    amounts = tuple(amounts)
-    increasing = all(a < b for a, b in zip((0.0, *amounts), (*amounts, 1.0)))
+    given, amounts = amounts, tuple(amounts) if np.iterable(amounts) else ()
+    numbers = all(map(is_number, amounts))
+    increasing = numbers and all(a < b for a, b in zip((0.0, *amounts), (*amounts, 1.0)))
     if not amounts or not increasing:
         raise ValueError(
             message(
                 where,
                 "the amounts are out of range.",
-                expect="shares above 0 and below 1, in increasing order",
-                actual=amounts,
+                expect="a list of shares above 0 and below 1, in increasing order",
+                actual=repr(given),
             )
         )
     return amounts
@@ -329,12 +334,12 @@ def budget_limit(where: str, what: str, budget: float, whole: int) -> float:
 
 def check_drop_budget(where: str, drop: float, evaluate) -> None:
     """Refuse a drop in accuracy that is none, or that nothing can measure."""
-    if evaluate is None or not drop >= 0:
+    if not callable(evaluate) or not is_number(drop) or not 0 <= drop < np.inf:
         raise ValueError(
             message(
                 where,
                 "a budget of accuracy needs a drop from 0 on, and a way to measure it.",
-                expect="drop=0.01, evaluate=...",
+                expect="drop=0.01 (a point of accuracy), evaluate=... (a function)",
                 actual=f"drop={drop!r}, evaluate={evaluate!r}",
             )
         )

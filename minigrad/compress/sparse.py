@@ -37,6 +37,8 @@ from ._select import (
     for_each,
     is_number,
     parameter_of,
+    require_dict,
+    require_model,
     select_masked,
 )
 
@@ -251,17 +253,23 @@ def apply_masks(model: Module, masks: Masks) -> None:
     AttributeError
         If a mask's name is no parameter.
     TypeError
-        If a mask is no tensor.
+        If a mask is no tensor, or there is no model or no dict of masks.
     ValueError
-        If a mask does not have its weight's shape, or is neither 0 nor 1 somewhere.
+        If a mask does not have its weight's shape, or is neither 0 nor 1 somewhere. Then no
+        weight is changed.
     """
+    require_model(model, "apply_masks")
+    require_dict(masks, "apply_masks", "masks", "what sparse_masks returns")
     parameters = dict(model.named_parameters(remove_duplicate=False))
+    chosen = {}
     for name, mask in masks.items():
         # While a weight is computed from others (quantization-aware training), those are meant.
         p = parameters.get(f"{name}_orig")
         p = parameter_of(model, name, "apply_masks") if p is None else p
         _check_mask("apply_masks", name, mask, p)
-        array = p.array
+        chosen[name] = p
+    for name, p in chosen.items():  # all or none: the checks come first
+        mask, array = masks[name], p.array
         array *= mask.to(p.device).array  # many times faster than to write zeros where it is False,
         array += 0  # but makes -0.0 of negative weights, and this 0.0 of that
         p.bump_version()
@@ -288,6 +296,7 @@ def attach_masks(model: Module, masks: Masks) -> None:
     it goes on with it; ``weight`` is computed. Where there is a mask already, both count: what
     was pruned stays pruned. Errors as `apply_masks`; then nothing is attached.
     """
+    require_dict(masks, "attach_masks", "masks", "what sparse_masks returns")
     for name, weight in select_masked(model, masks, "attach_masks").items():
         _check_mask("attach_masks", name, masks[name], weight.parameter)
     for name, mask in masks.items():
@@ -300,6 +309,7 @@ def detach_masks(model: Module) -> None:
 
     Weights without a mask are left as they are; so is a model without any.
     """
+    require_model(model, "detach_masks")
     for module in list(model.modules()):
         for hook in module._computing_hooks():
             if isinstance(hook.function, prune.BasePruningMethod):

@@ -36,6 +36,8 @@ from dataclasses import dataclass
 from .._errors import message
 from .._tensor import Tensor
 from ..nn.module import Module
+from ..nn.recorder import working_copy
+from ._select import is_number
 from .cuts import CutChannels, CutWeights, Keep
 from .plans import Schedule, curve, final_shares, in_pairs
 from .sensitivity import BudgetError, check_drop_budget, score_of
@@ -123,7 +125,11 @@ def in_rounds(
     Raises
     ------
     TypeError
-        If `model`, `train`, `cut` or `evaluate` are not what they are called.
+        If `model`, `train`, `cut`, `rewind_to` or `evaluate` are not what they are called.
+    ValueError
+        If channels are to be cut, and the weights to go back to an early state.
+    RuntimeError
+        If `rewind_to` is not a state of this network.
     BudgetError
         If a round cannot reach what is planned for it; it says what was reached.
     """
@@ -142,6 +148,8 @@ def in_rounds(
                 )
             )
     cut = _as_cut(cut)
+    if rewind_to is not None:
+        _check_early_state(model, cut, rewind_to)
     # The checks are done when this returns; the rounds run when the caller asks for them.
     return _rounds(model, train, plan, cut, rewind_to, evaluate)
 
@@ -168,6 +176,27 @@ def _as_cut(cut):
         problem, expect = "this is no cut.", "CutWeights(...), CutChannels(...), or your own"
         raise TypeError(message("strategy", problem, expect=expect, actual=repr(cut)))
     return cut
+
+
+def _check_early_state(model: Module, cut, state) -> None:
+    """Refuse what could not be rewound, before anything is cut or trained."""
+    if not isinstance(state, Mapping):
+        problem, actual = "rewind_to is no state to go back to.", type(state).__name__
+        expect = "a state_dict() from before training, or from early in it"
+        raise TypeError(message("strategy", problem, expect=expect, actual=actual))
+    if isinstance(cut, CutChannels):
+        raise ValueError(
+            message(
+                "strategy",
+                "a network that lost channels cannot go back to an early state: its parameters "
+                "are smaller than those of the state.",
+                expect="a cut that leaves shapes as they are, when weights are rewound",
+                actual=f"{type(cut).__name__}, and rewind_to",
+                do="cut weights (cut=CutWeights(...), or adaptive() without example=); or cut "
+                "channels without rewind_to, by iterative() instead of lottery_ticket()",
+            )
+        )
+    rewind(working_copy(model, "strategy"), state)
 
 
 # --------------------------------------------------------------------------------- strategies
@@ -286,6 +315,8 @@ def lottery_ticket(
     ------
     TypeError
         If `rewind_to` is no state dict: without it this is `iterative`.
+    ValueError
+        If `cut` takes out channels: no early state fits the smaller network.
 
     Notes
     -----
@@ -366,10 +397,12 @@ def adaptive(
     if drop is None:
         return iterative(model, train, budget, rounds=rounds, schedule=schedule, **options)
     check_drop_budget("adaptive", drop, evaluate)
-    if not 0 < rate < 1:
+    if not is_number(rate) or not 0 < rate < 1:
         problem, expect = "rate is out of range.", "a share above 0 and below 1"
-        raise ValueError(message("adaptive", problem, expect=expect, actual=rate))
-    plan = (rate**i for i in itertools.count(1))
+        raise ValueError(message("adaptive", problem, expect=expect, actual=repr(rate)))
+    # The score may never fall: then it ends where not one weight (or operation) would be left.
+    shares, whole = (rate**i for i in itertools.count(1)), cut.whole(model)
+    plan = itertools.takewhile(lambda share: share * whole >= 1, shares)
     return within(in_rounds(model, train, plan, **options), score_of(evaluate, model) - drop)
 
 

@@ -5,7 +5,7 @@ channel leaves smaller *dense* arrays, and those are faster anywhere. But a chan
 one layer and read by others, so all of them must shrink in the same places: the next convolution
 loses input columns, the linear layer behind a flatten loses H x W columns, batch norms lose
 entries, and layers whose outputs are added lose the same channels. `Structure` knows which
-(``channels.py`` found out); here channels are scored, chosen and removed::
+(``channels.py`` found out); here channels are chosen and counted, and ``removal.py`` removes them::
 
     small = prune_channels(model, example, 0.5)                  # half of every layer
     small = remove_channels(model, example, {"conv1": [0, 3]})   # exactly these
@@ -17,28 +17,25 @@ zero in every parameter; each removal is checked against it on the example befor
 Source: Li, Kadav, Durdanovic, Samet and Graf, "Pruning filters for efficient ConvNets", 2017,
 section 3, residual networks included.
 
-Before this: ``channels.py``, ``importance.py``. Next: ``sensitivity.py``, which decides how
-much to remove.
+Before this: ``importance.py``, ``groups.py``. Next: ``removal.py``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from .. import autograd, backend
 from .._errors import message
-from .._tensor import Tensor
-from ..nn.layers import Linear, _BatchNorm, _Conv2d
 from ..nn.module import Module
-from ..nn.recorder import working_copy
 from ..nn.utils.prune import is_pruned
-from . import importance
-from .channels import STAYS, Channels, Reason
-from .trace import check_example, multiply_adds, tensors_in, trace
+from . import importance, removal
+from ._select import is_whole, names_in, require_dict
+from .channels import Channels
+from .groups import Group, find_groups, layer_name, nothing_left, stopped, units_meant
+from .removal import stay
+from .trace import check_example, multiply_adds, trace
 
 # -------------------------------------------------------------------------- the short way
 
@@ -91,57 +88,6 @@ def mask_channels(model: Module, example, channels: Mapping[str, Iterable[int]])
 # ------------------------------------------------------------------------ what can be removed
 
 
-@dataclass
-class Group:
-    """Layers whose output channels stay or go together.
-
-    Attributes
-    ----------
-    name : str
-        The path of the first of the layers.
-    layers : dict from str to array of int
-        For each layer, which unit each of its output channels belongs to; -1 where it belongs to
-        none that can be removed.
-    size : int
-        How many units can be removed. For a single layer a unit is an output channel.
-    reason : Reason or None
-        Why nothing (or not all) of it can be removed; ``reason.op`` names an op that could not
-        be followed.
-    """
-
-    name: str
-    layers: dict[str, np.ndarray]
-    roots: np.ndarray  # the channel ids that stand for the units
-    gives: set  # (parameter name, axis) of each layer
-    reason: Reason | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.roots)
-
-    @property
-    def most(self) -> int:
-        """How many units may go, so that each layer keeps at least one channel."""
-        return self.size - any((units >= 0).all() for units in self.layers.values())
-
-    def lowest(self, scores: np.ndarray, count: int) -> list[int]:
-        """Return the units with the lowest scores, but leave each layer a channel."""
-        removed: list[int] = []
-        for unit in np.argsort(scores, kind="stable").tolist():
-            if len(removed) == count:
-                break
-            if not self.emptied([*removed, unit]):
-                removed.append(unit)
-        return sorted(removed)
-
-    def emptied(self, removed) -> str | None:
-        """Return the name of a layer that would have no output channel left, or None."""
-        for name, units in self.layers.items():
-            if np.isin(units, removed).all():
-                return name
-        return None
-
-
 class Structure:
     """Which channels of a network can be removed, what that saves, and the removal itself.
 
@@ -172,7 +118,7 @@ class Structure:
             for weight, cost in _costs(channels, node)
         ]
         self._batch = recorded.batch
-        self.groups = _groups(self._axes, channels, modules)
+        self.groups = find_groups(self._axes, channels, modules)
 
     def __repr__(self) -> str:
         lines = [
@@ -192,7 +138,7 @@ class Structure:
         """
         for group in self.groups.values():
             if group.reason and group.reason.op:
-                raise _stopped(group)
+                raise stopped(group)
         return {name: group for name, group in self.groups.items() if group.most > 0}
 
     def group_of(self, layer: str) -> Group:
@@ -269,12 +215,12 @@ class Structure:
     def _amounts(self, amount, layers) -> dict[str, int]:
         """Return how many units of which group shall go."""
         if not isinstance(amount, Mapping):
-            chosen = self.prunable() if layers is None else [self.group_of(x).name for x in layers]
-            amount = dict.fromkeys(chosen, amount)
+            layers = self.prunable() if layers is None else names_in(layers, "prune")
+            amount = dict.fromkeys([self.group_of(layer).name for layer in layers], amount)
         counts: dict[str, int] = {}
         for layer, value in amount.items():
             group = self.group_of(layer)
-            count = _count(value, group)
+            count = units_meant(value, group)
             counts[group.name] = max(count, counts.get(group.name, 0))
         return counts
 
@@ -304,6 +250,7 @@ class Structure:
             If a channel cannot be removed; the op that stands in its way is named.
         """
         _refuse_masks(self.model)
+        require_dict(channels, "prune", "channels", "by layer, such as {'conv1': [0, 3]}")
         removed: dict[str, set] = {}
         for layer, indices in channels.items():
             group = self.group_of(layer)
@@ -312,7 +259,7 @@ class Structure:
                 problem, expect = f"the channels of {layer!r} are no list.", "such as [0, 3]"
                 raise TypeError(message("prune", problem, expect=expect, actual=repr(indices)))
             for i in indices:
-                if not (isinstance(i, (int, np.integer)) and -len(units) <= i < len(units)):
+                if not (is_whole(i) and -len(units) <= i < len(units)):
                     raise IndexError(
                         message(
                             "prune",
@@ -322,7 +269,7 @@ class Structure:
                         )
                     )
                 if units[i] < 0:
-                    raise _stopped(group)
+                    raise stopped(group)
                 removed.setdefault(group.name, set()).add(int(units[i]))
         return {name: sorted(units) for name, units in removed.items()}
 
@@ -358,7 +305,7 @@ class Structure:
         gone = self._gone(removed)
         for name, tensor in named:
             sizes = [
-                n if (name, axis) not in self._axes else _stay(self._axes[name, axis], gone).sum()
+                n if (name, axis) not in self._axes else stay(self._axes[name, axis], gone).sum()
                 for axis, n in enumerate(tensor.shape)
             ]
             yield tensor, math.prod(map(int, sizes))
@@ -370,7 +317,7 @@ class Structure:
             group = self.group_of(name)
             layer = group.emptied(units)
             if layer is not None:
-                raise _nothing_left(layer)
+                raise nothing_left(layer)
             gone.append(group.roots[list(units)])
         return np.concatenate(gone)
 
@@ -391,18 +338,9 @@ class Structure:
         RuntimeError
             If the smaller network does not compute on the example what the masked one does.
         """
-        gone, small = self._gone(removed), working_copy(self.model, "prune")
-        for name, tensor in [*small.named_parameters(), *small.named_buffers()]:
-            array = tensor.array
-            for axis in range(array.ndim):
-                stay = self._stay(name, axis, gone)
-                if stay is not None and not stay.all():
-                    places = backend.asarray_on(np.flatnonzero(stay), tensor.device)
-                    array = array.take(places, axis=axis)
-            if array is not tensor.array:
-                tensor.data, tensor.grad = Tensor(array), None
-        self._update_options(small, gone)
-        self._compare(self.masked(removed), small)
+        gone = self._gone(removed)
+        small = removal.smaller_copy(self.model, self._axes, self._norms, gone)
+        removal.check_same(self.masked(removed), small, self.example)
         return small
 
     def masked(self, removed: Mapping[str, Iterable[int]]) -> Module:
@@ -411,88 +349,10 @@ class Structure:
         Zero are the weights that make a channel *and* the weights that read it. So it says
         nothing whatever the activation makes of a zero: sigmoid(0) is 0.5.
         """
-        gone, masked = self._gone(removed), working_copy(self.model, "prune")
-        for name, parameter in masked.named_parameters():
-            for axis in range(parameter.ndim):
-                stay = self._stay(name, axis, gone)
-                if stay is not None and not stay.all():
-                    places = backend.asarray_on(np.flatnonzero(~stay), parameter.device)
-                    parameter.array[(slice(None),) * axis + (places,)] = 0
-                    parameter.bump_version()
-        return masked
-
-    def _stay(self, name: str, axis: int, gone: np.ndarray):
-        roots = self._axes.get((name, axis))
-        return None if roots is None else _stay(roots, gone)
-
-    def _update_options(self, model: Module, gone: np.ndarray) -> None:
-        """Bring what the layers say about their sizes up to date."""
-        for path, module in model.named_modules():
-            if isinstance(module, Linear):
-                module.out_features, module.in_features = module.weight.shape
-            elif isinstance(module, _BatchNorm) and path in self._norms:
-                module.num_features = int(_stay(self._norms[path], gone).sum())
-            elif isinstance(module, _Conv2d):
-                _update_convolution(module)
-
-    def _compare(self, masked: Module, small: Module) -> None:
-        """Run both on the example: they must agree."""
-        with autograd.no_grad():
-            expected = list(tensors_in(masked.eval()(*self.example)))
-            try:
-                actual = list(tensors_in(working_copy(small, "prune").eval()(*self.example)))
-            except Exception as error:
-                raise _does_not_run(error) from error
-        for y, z in zip(expected, actual):
-            y, z = backend.to_numpy(y.array), backend.to_numpy(z.array)
-            same = y.shape == z.shape and y.dtype == z.dtype
-            if same and y.dtype.kind == "f":
-                rounding = min(1e4 * np.finfo(y.dtype).eps, 0.05) * np.abs(y).max(initial=0)
-                same = np.allclose(y, z, rtol=0, atol=rounding, equal_nan=True)
-            if not same:
-                raise _differs(y, z)
+        return removal.masked_copy(self.model, self._axes, self._gone(removed))
 
 
 # ------------------------------------------------------------------------------------ helpers
-
-
-def _groups(axes: dict, channels: Channels, modules: dict) -> dict[str, Group]:
-    """Return the output axes of all layers, grouped where they share channels."""
-    members: list[list] = []
-    for key in channels.layers:
-        mine = set(axes[key].tolist()) - {STAYS}
-        shared = [m for m in members if any(mine & set(axes[other].tolist()) for other in m)]
-        for group in shared[1:]:
-            shared[0].extend(group)
-            members.remove(group)
-        if shared:
-            shared[0].append(key)
-        else:
-            members.append([key])
-    names_of: dict[tuple, str] = {}
-    for key in channels.layers:
-        name = layer_name(key[0], modules)
-        taken = name in names_of.values()  # a matrix that multiplies from both sides
-        names_of[key] = f"{name} (axis {key[1]})" if taken else name
-    groups = {}
-    for keys in members:
-        keys = [key for key in channels.layers if key in keys]  # in forward order again
-        names = [names_of[key] for key in keys]
-        roots = list(dict.fromkeys(root for key in keys for root in axes[key].tolist()))
-        reasons = [channels.reasons[root] for root in roots if root in channels.reasons]
-        roots = [root for root in roots if root != STAYS and root not in channels.reasons]
-        unit = {root: i for i, root in enumerate(roots)}
-        units = [np.array([unit.get(root, -1) for root in axes[key].tolist()]) for key in keys]
-        reason = next((r for r in reasons if r.op), reasons[0] if reasons else None)
-        layers = dict(zip(names, units))
-        groups[names[0]] = Group(names[0], layers, np.array(roots, int), set(keys), reason)
-    return groups
-
-
-def layer_name(parameter: str, modules: dict) -> str:
-    """Return the path of the layer whose weight this is, or else the parameter's own name."""
-    path, _, name = parameter.rpartition(".")
-    return path if name == "weight" and path in modules else parameter
 
 
 def _costs(channels: Channels, node):
@@ -513,34 +373,7 @@ def _costs(channels: Channels, node):
 
 def _kept(cost, gone: np.ndarray) -> int:
     times, axes = cost
-    return 2 * times * math.prod([int(_stay(roots, gone).sum()) for roots in axes])
-
-
-def _stay(roots: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    return ~np.isin(roots, gone)
-
-
-def _count(amount, group: Group) -> int:
-    """Return how many units an amount means."""
-    is_number = isinstance(amount, (int, float, np.number)) and not isinstance(amount, bool)
-    is_count = isinstance(amount, (int, np.integer))
-    if is_number and amount > 0 and not group.most:
-        raise _stopped(group)
-    if not is_number or not 0 <= amount <= (group.size if is_count else 1):
-        raise ValueError(
-            message(
-                "prune",
-                f"the amount for {group.name!r} is out of range.",
-                expect=f"a share from 0 to below 1, or a number of units, below {group.size}",
-                actual=repr(amount),
-            )
-        )
-    if is_count or amount == 1:
-        count = int(amount) if is_count else group.size
-        if count > group.most:
-            raise _nothing_left(group.name)
-        return count
-    return min(round(amount * group.size), group.most)
+    return 2 * times * math.prod([int(stay(roots, gone).sum()) for roots in axes])
 
 
 def _refuse_masks(model: Module) -> None:
@@ -552,57 +385,3 @@ def _refuse_masks(model: Module) -> None:
                 do="make them permanent first: nn.utils.prune.remove(module, name)",
             )
         )
-
-
-def _nothing_left(layer: str) -> ValueError:
-    problem = f"nothing would be left of layer {layer!r}."
-    do = "leave at least one channel; to take out a whole layer, use remove_modules"
-    return ValueError(message("prune", problem, do=do))
-
-
-def _stopped(group: Group) -> ValueError:
-    reason = group.reason or Reason("it has a single channel")
-    text = f"{reason.op}: {reason.text}" if reason.op else reason.text
-    return ValueError(
-        message(
-            "prune",
-            f"channels of {group.name!r} cannot be removed.",
-            actual=text,
-            do="leave this layer out: give layers=[...], or amounts by layer",
-        )
-    )
-
-
-def _does_not_run(error: Exception) -> RuntimeError:
-    return RuntimeError(
-        message(
-            "prune",
-            "the smaller network does not run, so it is not returned.",
-            expect="a forward that takes its sizes from the tensors",
-            actual=str(error).replace("\n", "; "),
-            do="write no sizes in forward: x.flatten(1) instead of x.view(-1, 400)",
-        )
-    )
-
-
-def _differs(y: np.ndarray, z: np.ndarray) -> RuntimeError:
-    same = y.shape == z.shape
-    return RuntimeError(
-        message(
-            "prune",
-            "the smaller network computes something else, so it is not returned.",
-            expect="what the masked network computes on the example",
-            actual=f"a difference of {np.abs(y - z).max():.3g}" if same else f"shape {z.shape}",
-            do="is forward random in eval mode, or does it compute with a number of channels?",
-        )
-    )
-
-
-def _update_convolution(module: _Conv2d) -> None:
-    rows, columns = module.weight.shape[:2]
-    if module.transposed:
-        module.in_channels, module.out_channels = rows, columns * module.groups
-        return
-    if 1 < module.groups == module.in_channels:  # depthwise: a group goes with its channel
-        module.groups = rows * module.groups // module.out_channels
-    module.in_channels, module.out_channels = columns * module.groups, rows

@@ -146,6 +146,9 @@ def check_example(model, example) -> tuple:
                 do="give one batch, such as minigrad.zeros(2, 1, 28, 28)",
             )
         )
+    if inputs[0].ndim and not len(inputs[0]):
+        problem, actual = "the example is a batch without samples.", f"shape {inputs[0].shape}"
+        raise ValueError(message("compress", problem, expect="one sample or more", actual=actual))
     return inputs
 
 

@@ -372,14 +372,14 @@ class _Objection(Exception):
 @contextlib.contextmanager
 def _as_leaves(tensors: list[Tensor]) -> Iterator[None]:
     """Lend the tensors to the check as leaves, and put back what they were."""
-    before = [(x.array, x.creator, x.grad, x.hooks) for x in tensors]
+    before = [(x.array, x.creator, x._grad, x.hooks) for x in tensors]
     for x in tensors:
         x.creator = x.hooks = None
     try:
         yield
     finally:
         for x, (array, creator, grad, hooks) in zip(tensors, before):
-            x.array, x.creator, x.grad, x.hooks = array, creator, grad, hooks
+            x.array, x.creator, x._grad, x.hooks = array, creator, grad, hooks
 
 
 def _arguments(inputs, names: Sequence[str] | None) -> tuple[tuple, list[str]]:

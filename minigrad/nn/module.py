@@ -399,8 +399,8 @@ class Module:
             converted = convert(tensor.detach())
             if converted.array is not tensor.array:
                 tensor.data = converted
-            if tensor.grad is not None:
-                tensor.grad = convert(tensor.grad.detach())
+            if tensor._grad is not None:
+                tensor._grad = convert(tensor._grad.detach())
         return self._compute_again()
 
     def cpu(self) -> Module:

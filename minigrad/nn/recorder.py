@@ -69,11 +69,16 @@ def working_copy(model: Module, where: str) -> Module:
 
     Raises
     ------
+    TypeError
+        If `model` is none.
     RuntimeError
         If something in the model cannot be copied.
     """
     from ..compress.trace import tensors_in
 
+    if not isinstance(model, Module):
+        actual = type(model).__name__
+        raise TypeError(message(where, "this is not a model.", expect="a Module", actual=actual))
     memo = {
         id(tensor): tensor.detach().clone()
         for module in model.modules()
@@ -103,6 +108,9 @@ class Recorder:
         It gets hooks for good, so give a copy (`working_copy`).
     observe : callable, optional
         ``observe(row, inputs, output)``, called whenever a module has finished.
+    always : bool
+        Record inside the modules also where their caller says ``no_grad()``, so that their
+        operations are seen. What they return is cut off from that, as it would be without it.
 
     Attributes
     ----------
@@ -113,15 +121,16 @@ class Recorder:
         For each node of the graph the innermost module that was running when it was made.
     """
 
-    def __init__(self, model: Module, observe=None):
+    def __init__(self, model: Module, observe=None, *, always: bool = False):
         self.rows: list[Row] = []
         self.owner: dict = {}
-        self._observe = observe
+        self._observe, self._always = observe, always
         self._paths: dict[Module, list[str]] = {}
         for path, module in model.named_modules(remove_duplicate=False):
             self._paths.setdefault(module, []).append(path)
         self._by_place: dict[tuple, Row] = {}
-        self._running: list[tuple[Row, dict]] = []  # and how often it called which child
+        # Which row, how often it called which child, and the grad mode of its caller.
+        self._running: list[tuple[Row, dict, bool]] = []
         self._seen: dict = {}  # the memory that results took so far; kept, so that ids stay
         for module in self._paths:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -148,15 +157,21 @@ class Recorder:
             self._claim((args, kwargs), self._running[-1][0])
         row = self._row(module)
         row.calls += 1
-        self._running.append((row, {}))
+        self._running.append((row, {}, autograd.is_grad_enabled()))
+        if self._always:
+            autograd.set_grad_enabled(True)
 
     def _leave(self, module: Module, args: tuple, kwargs: dict, output) -> None:
         from ..compress.trace import tensors_in
 
-        row = self._running.pop()[0]
+        row, _, was_recording = self._running.pop()
         while row.module is not module:  # these failed, and their caller went on
-            row = self._running.pop()[0]
+            row, _, was_recording = self._running.pop()
         self._claim(output, row)
+        if self._always:
+            autograd.set_grad_enabled(was_recording)
+            if not was_recording:
+                _cut_off(output, given=(args, kwargs))
         tensors = list(tensors_in(output))
         if row.calls == 1:
             row.outputs = [tuple(tensor.shape) for tensor in tensors]
@@ -174,7 +189,7 @@ class Recorder:
         """Return the row of the place where the module is called now."""
         paths, parent = self._paths[module], None
         if self._running:
-            parent, calls = self._running[-1]
+            parent, calls, _ = self._running[-1]
             prefix = parent.path + "." if parent.path else ""
             paths = [path for path in paths if path.startswith(prefix)] or paths
             calls[module] = calls.get(module, 0) + 1
@@ -198,6 +213,16 @@ class Recorder:
             if isinstance(node, autograd.Function) and node not in self.owner:
                 self.owner[node] = row
                 stack += node.edges
+
+
+def _cut_off(output, given) -> None:
+    """Take the history from what a module returned; its arguments have one of their own."""
+    from ..compress.trace import tensors_in
+
+    arguments = {id(tensor) for tensor in tensors_in(given)}
+    for tensor in tensors_in(output):
+        if tensor.creator is not None and id(tensor) not in arguments:
+            tensor.creator, tensor._requires_grad = None, False
 
 
 def indented(error: Exception) -> str:

@@ -196,8 +196,10 @@ def summary(model: Module, input_shape, *, dtype=None, mode: str = "eval") -> Su
     Notes
     -----
     FLOPs are counted as in `compress.report.count_flops`: a multiply-add is two, and only
-    convolutions, linear layers and matrix products count. They are read off the graph; of layers
-    that `forward` runs under ``no_grad()`` there is none, and the last line names them.
+    convolutions, linear layers and matrix products count. They are read off the graph, which
+    modules leave behind also where `forward` calls them under ``no_grad()`` (memory for backward
+    they do not keep, then). Only of a layer that says so inside its own ``forward`` there is
+    none, and the last line names it.
 
     Examples
     --------
@@ -226,7 +228,7 @@ def summary(model: Module, input_shape, *, dtype=None, mode: str = "eval") -> Su
     try:
         watched = working_copy(model, "summary").train(mode == "train")
         trainable = {id(p): p.requires_grad for p in watched.parameters()}
-        recorder = Recorder(watched)
+        recorder = Recorder(watched, always=True)
         output = _run(recorder, watched, inputs, mode)
     finally:
         backend.set_rng_state(random_state)

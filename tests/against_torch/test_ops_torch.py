@@ -1026,10 +1026,11 @@ NOT_COMPARED = {
     "initial_seed manual_seed seed is_grad_enabled",
     "files: tests/test_serialize.py": "load save",
     "the engine: tests/test_autograd.py": "backward grad grad_fn creator edges hooks is_leaf "
-    "register_hook requires_grad requires_grad_ retain_grad detach_ bump_version",
+    "register_hook requires_grad requires_grad_ retain_grad retains_grad detach_ bump_version",
     "devices: tests/test_bad_input.py, and the suite over other devices": "cpu cuda device is_cuda",
-    "Python's protocols: tests/test_tensor.py": "__array__ __array_ufunc__ __bool__ __contains__ "
-    "__deepcopy__ __float__ __index__ __int__ __pos__ is_contiguous __rmatmul__",
+    "Python's protocols: tests/test_tensor.py": "__array__ __array_function__ __array_priority__ "
+    "__array_wrap__ __bool__ __contains__ __deepcopy__ __float__ __index__ __int__ __pos__ "
+    "is_contiguous __rmatmul__",
     "plain attributes, read in every comparison": "array dtype shape numpy",
 }
 
@@ -1042,7 +1043,7 @@ def public_names() -> set:
     }
     methods = {*vars(minigrad.Tensor), *vars(minigrad.Tensor.__base__)}
     private = {name for name in methods if name[0] == "_" != name[1]}
-    private |= {"__weakref__", "__slots__", "__module__", *dir(object)}
+    private |= {"__weakref__", "__slots__", "__slotnames__", "__module__", *dir(object)}
     return functions_ | methods - private
 
 

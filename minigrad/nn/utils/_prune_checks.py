@@ -5,6 +5,7 @@ Nothing is pruned here. Before this: ``prune.py``, which calls it. Next: nothing
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 from collections.abc import Iterable
@@ -55,6 +56,18 @@ def count_of(where: str, amount: int | float, size: int, what: str) -> int:
             )
         )
     return count
+
+
+def check_options(where: str, method: type, options: dict) -> None:
+    """Refuse options that the class of a pruning method does not take, or that it lacks."""
+    signature = inspect.signature(method)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        names = [str(parameter).replace("'", "") for parameter in signature.parameters.values()]
+        actual = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "none"
+        problem = f"these are not the options of {method.__name__}: {error}."
+        raise TypeError(message(where, problem, expect=", ".join(names), actual=actual)) from None
 
 
 def check_norm(where: str, n) -> None:

@@ -706,13 +706,19 @@ def global_unstructured(
 
 def _unstructured_method(where: str, pruning_method, options: dict) -> BasePruningMethod:
     is_class = isinstance(pruning_method, type) and issubclass(pruning_method, BasePruningMethod)
-    method = pruning_method(**options) if is_class else None
-    if getattr(method, "PRUNING_TYPE", None) != "unstructured":
-        problem = "only unstructured methods compare entries across layers."
-        expect = "a class such as prune.L1Unstructured or prune.RandomUnstructured"
-        name = getattr(pruning_method, "__name__", pruning_method)
-        raise TypeError(message(where, problem, expect=expect, actual=name))
-    return method
+    # The class is asked first: a structured one would object to the options before it is made.
+    kind = getattr(pruning_method, "PRUNING_TYPE", None)
+    if is_class and kind not in ("structured", "global"):
+        _checks.check_options(where, pruning_method, options)
+        method = pruning_method(**options)
+        if getattr(method, "PRUNING_TYPE", None) == "unstructured":
+            return method
+    problem = "only unstructured methods compare entries across layers."
+    expect = "a class such as prune.L1Unstructured or prune.RandomUnstructured"
+    name = getattr(pruning_method, "__name__", pruning_method)
+    do = "prune each layer by itself, with prune.ln_structured or prune.random_structured"
+    do = do if is_class and kind == "structured" else ""
+    raise TypeError(message(where, problem, expect=expect, actual=name, do=do))
 
 
 def _as_vector(tensors: list[Tensor]) -> Tensor:
