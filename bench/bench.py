@@ -80,6 +80,16 @@ def measure_tasks(workers: dict, names: list, rounds: int) -> list[dict]:
     return rows
 
 
+def measure_loader(workers: dict, rounds: int) -> dict:
+    """Measure what the loader adds to bare steps, by having each engine run both in turn."""
+    pair = ["tenth of an epoch, with loader", "tenth of an epoch, bare steps"]
+    row: dict = {"name": "epoch with its loader / bare steps", "unit": "ratio"}
+    for engine, worker in workers.items():
+        row[engine] = statistics.median(worker.ask(ratio=pair, times=rounds))
+    show(row)
+    return row
+
+
 def measure_processes(name: str, unit: str, code: str, subjects: list, rounds: int) -> dict:
     """Run `code` in fresh processes, once a subject and round, in turn."""
     figures: dict = {subject: [] for subject in subjects}
@@ -148,6 +158,8 @@ def main():
 
     heading(engines)
     rows = measure_tasks(workers, names, args.rounds)
+    if args.only in "loader":
+        rows.append(measure_loader(workers, args.rounds))
     for worker in workers.values():
         worker.process.stdin.close()
         worker.process.wait()

@@ -2,7 +2,7 @@
 
 The code of a task is the same for minigrad and PyTorch, as their names are: only `torch` is one
 or the other. A line on standard input names a task and how many times to run it; the answer is
-the list of milliseconds.
+the list of milliseconds. Or it names two, to be run in turn; the answer is the list of ratios.
 """
 
 from __future__ import annotations
@@ -160,6 +160,23 @@ TASKS = {
 }
 
 
+def milliseconds(task):
+    start = time.perf_counter()
+    task()
+    return (time.perf_counter() - start) * 1e3
+
+
+def ratios(names, times):
+    """Return how long the first task takes in times of the second, run in turn: one a round."""
+    first, second = (TASKS[name]() for name in names)
+    first(), second()
+    found = []
+    for i in range(times):  # each goes first in every other round
+        a, b = [milliseconds(task) for task in ((first, second) if i % 2 else (second, first))]
+        found.append(a / b if i % 2 else b / a)
+    return found
+
+
 def main():
     import layer_tasks  # it imports this file
 
@@ -169,6 +186,9 @@ def main():
         if "threads" in request:
             torch.set_num_threads(request["threads"])
             print(json.dumps("ok"), flush=True)
+            continue
+        if "ratio" in request:
+            print(json.dumps(ratios(request["ratio"], request["times"])), flush=True)
             continue
         name = request["task"]
         if name == "names":
@@ -183,12 +203,7 @@ def main():
             ready = {name: task()}  # one at a time: the others' memory is not its own
             for _ in range(3):
                 ready[name]()
-        times = []
-        for _ in range(request["times"]):
-            start = time.perf_counter()
-            ready[name]()
-            times.append((time.perf_counter() - start) * 1e3)
-        print(json.dumps(times), flush=True)
+        print(json.dumps([milliseconds(ready[name]) for _ in range(request["times"])]), flush=True)
 
 
 if __name__ == "__main__":
