@@ -83,4 +83,4 @@ def scratch(name: str, shape, dtype) -> np.ndarray:
         buffer = buffer[skip : skip + size]
         if size <= LARGEST_KEPT:
             buffers[name] = buffer
-    return buffer[:size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, buffer)
