@@ -120,7 +120,7 @@ def parse_arguments():
     parser.add_argument("--width", type=positive, default=24, help="channels of the first layer")
     parser.add_argument(
         "--epochs", type=positive, default=argparse.SUPPRESS,
-        help="before pruning, and in each round (default: 3 of MNIST, 12 of the small digits)",
+        help="before pruning, and half of each round's (default: 3 of MNIST, 12 of the digits)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default="data", metavar="DIR", help="where MNIST is, or shall be")
@@ -163,7 +163,7 @@ def main():
 
     def fine_tune(network):
         untrained.append(evaluate(network))
-        train(network, loader, epochs, lr=0.002)
+        train(network, loader, 2 * epochs, lr=0.002)
 
     cut = CutChannels(
         model, example, by="flops", spread="sensitivity", evaluate=evaluate, score=args.score,
@@ -188,7 +188,7 @@ def main():
     report = compare({"before": model, "after": small}, example, lambda m: accuracy(m, tests))
     print(f"\n{report}\n")
     print(
-        f"epochs of training, before: {epochs}, after: {epochs * (1 + args.rounds)} in all "
+        f"epochs of training, before: {epochs}, after: {epochs * (1 + 2 * args.rounds)} in all "
         "(part of any gain is the longer training)\n"
         "ms/batch is a forward pass of 128 images, accuracy is on the test set"
     )
