@@ -125,6 +125,18 @@ def heading(subjects: list) -> None:
     print(f"\n{'':<42}" + "".join(f"{s:>12}" for s in subjects) + f"{'ratio':>9}")
 
 
+def close(workers: dict) -> None:
+    """End the workers, and with them what they hold."""
+    for worker in workers.values():
+        worker.process.stdin.close()
+        worker.process.wait()
+
+
+def write(figures: dict, path) -> None:
+    Path(path).write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"\nfigures: {path}")
+
+
 def machine() -> dict:
     processor = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
@@ -160,9 +172,7 @@ def main():
     rows = measure_tasks(workers, names, args.rounds)
     if args.only in "loader":
         rows.append(measure_loader(workers, args.rounds))
-    for worker in workers.values():
-        worker.process.stdin.close()
-        worker.process.wait()
+    close(workers)
     if args.only in "peak memory":
         code = PEAK_MEMORY.format(here=str(HERE))
         name = "peak memory, CNN 32-64-128, batch 128"
@@ -172,8 +182,7 @@ def main():
         rows.append(
             measure_processes("import time", "ms", IMPORT_TIME, ["minigrad", "numpy"], args.rounds)
         )
-    Path(args.out).write_text(json.dumps({"machine": where, "rows": rows}, indent=1) + "\n")
-    print(f"\nfigures: {args.out}")
+    write({"machine": where, "rows": rows}, args.out)
 
 
 if __name__ == "__main__":

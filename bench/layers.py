@@ -13,8 +13,6 @@ Before this: ``bench.py``, ``layer_tasks.py``. Next: ``scaling.py``.
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 import bench
 
@@ -35,12 +33,8 @@ def main() -> None:
     print(f"{where['processor']}, {where['cores']} cores, Python {where['python']}")
     bench.heading(engines)
     rows = bench.measure_tasks(workers, names, args.rounds)
-    for worker in workers.values():
-        worker.process.stdin.close()
-        worker.process.wait()
-    result = {"machine": where, "threads": args.threads, "rows": rows}
-    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\nfigures: {args.out}")
+    bench.close(workers)
+    bench.write({"machine": where, "threads": args.threads, "rows": rows}, args.out)
 
 
 if __name__ == "__main__":

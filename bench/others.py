@@ -17,12 +17,10 @@ Before this: ``bench.py``, ``others_worker.py``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import bench
 
@@ -122,12 +120,8 @@ def main():
                 f"  {engine:<10}{ms:>9.2f} ms   NumPy {fact['numpy']:<8}"
                 f"gradients {fact['gradients']:<18}{note}"
             )
-    for worker in workers.values():
-        worker.process.stdin.close()
-        worker.process.wait()
-    result = {"machine": where, "threads": args.threads, "rows": rows}
-    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\nfigures: {args.out}")
+    bench.close(workers)
+    bench.write({"machine": where, "threads": args.threads, "rows": rows}, args.out)
 
 
 if __name__ == "__main__":

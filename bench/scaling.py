@@ -20,7 +20,6 @@ Before this: ``bench.py``, ``layer_tasks.py``.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 
@@ -166,12 +165,10 @@ def main() -> None:
         else:
             tables[table] = bench.measure_tasks(workers, wanted, args.rounds)
         fits[table] = growth(tables[table], engines)
-    for worker in workers.values():
-        worker.process.stdin.close()
-        worker.process.wait()
-    result = {"machine": where, "threads": args.threads, "tables": tables, "growth": fits}
-    Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\nfigures: {args.out}")
+    bench.close(workers)
+    bench.write(
+        {"machine": where, "threads": args.threads, "tables": tables, "growth": fits}, args.out
+    )
     print(draw(tables, engines, args.figure))
 
 

@@ -33,6 +33,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -169,19 +170,15 @@ def train(model, data, epochs, lr, rng, after_step=None):
                 after_step(step, steps)
 
 
-def run_seeds(plan, training, seeds, paths, control):
+def run_seeds(plan, training, control, seeds, paths):
     """Run the pipeline for every seed, several at a time: one process on each core."""
-    same = [(plan, training, control)] * len(seeds)
+    pipeline = partial(run, plan, training, control)
     processes = min(len(seeds), minigrad.get_num_threads())
     if processes == 1:
-        return [run(*job, seed, path) for job, seed, path in zip(same, seeds, paths)]
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=get_context("spawn"),
-        initializer=minigrad.set_num_threads,
-        initargs=(1,),
-    ) as pool:
-        return list(pool.map(run, *zip(*same), seeds, paths))
+        return list(map(pipeline, seeds, paths))
+    one_thread = dict(initializer=minigrad.set_num_threads, initargs=(1,))
+    with ProcessPoolExecutor(processes, get_context("spawn"), **one_thread) as pool:
+        return list(pool.map(pipeline, seeds, paths))
 
 
 def run(plan, training, control, seed, path):
@@ -385,7 +382,7 @@ def main():
         dense_bytes = 4 * sum(p.numel() for p in model.parameters())
         print(f"\n{plan.name} on {name}: {dense_bytes // 4:,} parameters, {dense_bytes:,} bytes")
         paths = [out / f"{plan.name.lower()}-seed{seed}.mgc" for seed in args.seeds]
-        runs = run_seeds(plan, training, args.seeds, paths, args.control)
+        runs = run_seeds(plan, training, args.control, args.seeds, paths)
         print_table(plan, runs[0][1])
         rows = []
         for seed, path, (dense, _) in zip(args.seeds, paths, runs):  # all is chosen: now the test

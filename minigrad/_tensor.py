@@ -24,7 +24,8 @@ from ._inplace import InPlace
 from .functions import compare, elementwise, linalg, loss, reduce, shape
 from .ops.elementwise import ToDevice
 
-NUMPY_CALLS_OURS = {"all", "any", "max", "amax", "mean", "min", "amin", "prod", "std", "sum", "var"}
+# For these NumPy looks for a method of the same name on its argument, and finds ours.
+_CALLED_BY_NUMPY = {"all", "any", "max", "amax", "mean", "min", "amin", "prod", "std", "sum", "var"}
 
 
 class Tensor(InPlace):
@@ -254,7 +255,7 @@ class Tensor(InPlace):
 
     def __array_function__(self, function: Callable, types, args, kwargs):
         # NumPy would hand its own arguments (axis, out, ...) to our method of the same name.
-        if function.__name__ in NUMPY_CALLS_OURS:
+        if function.__name__ in _CALLED_BY_NUMPY:
             args = [x.numpy() if isinstance(x, Tensor) else x for x in args]
             kwargs = {k: x.numpy() if isinstance(x, Tensor) else x for k, x in kwargs.items()}
         return function._implementation(*args, **kwargs)

@@ -73,7 +73,7 @@ def _row_by_row(out_size, N, filters):
 
 def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work, by_row):
     """Output blocks (row, end row, column, end column) whose unfolded inputs fill about
-    BLOCK_BYTES.
+    BLOCK_BYTES. Where up to three would do there are two, for two threads, of which none waits.
     """
     OH, OW = out_size
     KH, KW = kernel_size
@@ -89,7 +89,7 @@ def _blocks(out_size, N, C, kernel_size, stride, dilation, itemsize, work, by_ro
         rows = max(rows, -(-NARROWEST // (OW * N)))
     bands = _even(OH, rows)
     if len(strips) == 1 and len(bands) <= 3 and OH > 1 and work > WORTH_SHARING:
-        cut = min(OH - 1, -(-OH * first_of_two(work) // work))  # for two threads, none waiting
+        cut = min(OH - 1, -(-OH * first_of_two(work) // work))
         bands = [(0, cut), (cut, OH)]
     return [(*band, *strip) for band in bands for strip in strips]
 
@@ -257,7 +257,7 @@ def conv2d_backward(gy, x, w, needs, stride, padding, dilation, groups):
     """
     how = (stride, padding, dilation, groups)
     gradients = [None, None, None]
-    # In order for all three, as they would else each put it.
+    # All three want samples innermost: put it so once, not three times.
     gy = np.ascontiguousarray(gy.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
 
     def one(i):
